@@ -1,0 +1,252 @@
+//! The configuration as it is written: one JSON object, every field optional, unknown ones refused.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! section {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+    };
+}
+
+section! {
+/// What Portcullis does with the sessions of one listener.
+#[derive(Default)]
+pub struct Config {
+    /// Whether verdicts are carried out or only recorded.
+    pub mode: Mode,
+    /// Rejected recipients.
+    pub rcpt: RcptConfig,
+    /// RSET and its like.
+    pub reset: ResetConfig,
+    /// Who is left alone.
+    pub exempt: ExemptConfig,
+    /// What happens when replies and commands no longer pair.
+    pub desync: DesyncMode,
+    /// How a connection is closed.
+    pub close: CloseConfig,
+    /// What the client reads. Placeholders: `{client}`, `{consecutive}`, `{rejected}`, `{tried}`,
+    /// `{wasted}`.
+    pub replies: RepliesConfig,
+    /// Bounds on memory.
+    pub limits: LimitsConfig,
+}
+}
+
+/// Whether verdicts are carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Verdicts are carried out.
+    #[default]
+    Enforce,
+    /// Nothing is touched; verdicts are logged and counted.
+    Observe,
+}
+
+section! {
+/// Recipients the server does not know, counted over one session. Nothing resets the total.
+pub struct RcptConfig {
+    /// This many in a row close the session: 1 to 1000, null for no limit.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
+    pub max_consecutive: Option<u32>,
+    /// This many in all close the session: 1 to 100000, null for no limit.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100_000)))]
+    pub max_total: Option<u32>,
+    /// What happens to pipelined RCPTs beyond what the session may still get wrong.
+    pub metering: Metering,
+    /// Substrings, in any case, by which a 4yz or 5yz reply without a telling status code says
+    /// that the mailbox is unknown. At most 64 of at most 128 octets.
+    pub rejected_text: Vec<String>,
+}
+}
+
+impl Default for RcptConfig {
+    fn default() -> Self {
+        let texts = [
+            "no such user",
+            "user unknown",
+            "unknown user",
+            "mailbox unavailable",
+            "mailbox not found",
+            "does not exist",
+        ];
+        Self {
+            max_consecutive: Some(5),
+            max_total: Some(10),
+            metering: Metering::default(),
+            rejected_text: texts.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// What happens to pipelined RCPTs beyond what the session may still get wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Metering {
+    /// They wait in the guard until replies to the earlier ones are in.
+    #[default]
+    Hold,
+    /// They are answered `452 4.5.3` without asking the server; honest clients try them again.
+    /// For hosts that cannot send held bytes on later.
+    #[serde(rename = "reply-452")]
+    Reply452,
+}
+
+section! {
+/// RSET, and what else ends a transaction: EHLO, HELO, LHLO, a new MAIL.
+pub struct ResetConfig {
+    /// What a reset means.
+    pub mode: ResetMode,
+    /// This many wasted transactions (rejected recipients, none accepted) that were ended by a
+    /// reset close the session: 1 to 1000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
+    pub max_wasted: u32,
+    /// But only with at least this many rejected recipients: 1 to 1000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
+    pub min_rejected: u32,
+}
+}
+
+impl Default for ResetConfig {
+    fn default() -> Self {
+        Self {
+            mode: ResetMode::default(),
+            max_wasted: 2,
+            min_rejected: 2,
+        }
+    }
+}
+
+/// What a reset means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetMode {
+    /// Wasted transactions are counted.
+    #[default]
+    Count,
+    /// Any RSET is answered `502` and the connection closed. RFC 5321 section 4.1.1.5 forbids
+    /// it: honest clients that send RSET are cut too.
+    Strict,
+    /// Resets mean nothing.
+    Off,
+}
+
+section! {
+/// Who is left alone.
+pub struct ExemptConfig {
+    /// Clients in these networks (CIDR) are never acted upon. At most 1000.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+    pub networks: Vec<ipnet::IpNet>,
+    /// Sessions are left alone once AUTH has succeeded (235).
+    pub authenticated: bool,
+}
+}
+
+impl Default for ExemptConfig {
+    fn default() -> Self {
+        Self {
+            networks: Vec::new(),
+            authenticated: true,
+        }
+    }
+}
+
+/// What happens when the server says something nobody asked for, so that replies and commands no
+/// longer pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DesyncMode {
+    /// The rest of the session passes untouched and unjudged.
+    #[default]
+    Pass,
+    /// The session is closed with a 421.
+    Close,
+}
+
+section! {
+/// How a connection is closed.
+pub struct CloseConfig {
+    /// Milliseconds between the last word and the end of the stream, in which what the client
+    /// still sends is read and dropped: 0 to 5000. Unread bytes at the close make the kernel send
+    /// a reset, at which some systems throw away the last word. Ended early by QUIT or by the
+    /// client's own end of stream.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 5000)))]
+    pub linger_ms: u32,
+}
+}
+
+impl Default for CloseConfig {
+    fn default() -> Self {
+        Self { linger_ms: 100 }
+    }
+}
+
+section! {
+/// One line each: a 4yz or 5yz code, a space, printable ASCII, at most 512 octets.
+pub struct RepliesConfig {
+    /// For `rcpt.max_consecutive`.
+    pub rcpt_consecutive: String,
+    /// For `rcpt.max_total`, and for recipients hidden behind an unanswered DATA.
+    pub rcpt_total: String,
+    /// For `reset.max_wasted`.
+    pub wasted: String,
+    /// For `reset.mode: "strict"`.
+    pub reset_strict: String,
+    /// For recipients beyond the budget with `rcpt.metering: "reply-452"`.
+    pub metered: String,
+    /// For a session whose dialogue can no longer be followed.
+    pub desync: String,
+}
+}
+
+impl Default for RepliesConfig {
+    fn default() -> Self {
+        let closing = |what: &str| format!("421 4.7.0 {what}, closing connection");
+        Self {
+            rcpt_consecutive: closing("Too many unknown recipients in a row ({consecutive})"),
+            rcpt_total: closing("Too many unknown recipients ({rejected})"),
+            wasted: closing("Too many transactions without a known recipient ({wasted})"),
+            reset_strict: "502 5.5.1 RSET not accepted, closing connection".to_owned(),
+            metered: "452 4.5.3 Too many recipients for now, try this one again".to_owned(),
+            desync: closing("Dialogue out of step"),
+        }
+    }
+}
+
+section! {
+/// Bounds on memory, for each session.
+pub struct LimitsConfig {
+    /// Octets of a command line that are waited for; longer lines pass as they come: 512 to 65536.
+    #[cfg_attr(feature = "schema", schemars(range(min = 512, max = 65536)))]
+    pub command_line: u32,
+    /// Octets of a reply that are waited for: 512 to 65536.
+    #[cfg_attr(feature = "schema", schemars(range(min = 512, max = 65536)))]
+    pub reply: u32,
+    /// Octets of commands that wait in the guard; beyond them the host's buffer fills and the
+    /// client is slowed down: 1024 to 1048576, and more than `command_line`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1024, max = 1_048_576)))]
+    pub held: u32,
+    /// Replies that may be owed at once before further commands wait: 16 to 10000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 16, max = 10000)))]
+    pub owed_replies: u32,
+}
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            command_line: 4096,
+            reply: 8192,
+            held: 65536,
+            owed_replies: 256,
+        }
+    }
+}

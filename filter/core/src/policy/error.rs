@@ -1,0 +1,47 @@
+//! What is wrong with a configuration, and how to mend it.
+
+use std::fmt;
+use thiserror::Error;
+
+/// One fault: the path of the field, what was expected and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{path}: expected {expected}, got {got}")]
+pub struct ConfigError {
+    /// Where, as `rcpt.max_consecutive` or `exempt.networks[2]`.
+    pub path: String,
+    /// What would do.
+    pub expected: String,
+    /// What stands there.
+    pub got: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(path: &str, expected: &str, got: impl fmt::Display) -> Self {
+        Self {
+            path: path.to_owned(),
+            expected: expected.to_owned(),
+            got: got.to_string(),
+        }
+    }
+}
+
+/// Everything wrong with one configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigErrors {
+    /// It is not JSON of the right shape.
+    #[error("{path}: {message}")]
+    Shape {
+        /// Where, `.` for the whole.
+        path: String,
+        /// What the JSON reader says.
+        message: String,
+    },
+    /// Values out of their ranges.
+    #[error("{}", join(.0))]
+    Values(Vec<ConfigError>),
+}
+
+fn join(errors: &[ConfigError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}

@@ -1,0 +1,75 @@
+//! Verdicts and the evidence they rest on.
+
+use serde::Serialize;
+
+/// What a session has done so far. Nothing the client says makes any of these smaller, but for
+/// `consecutive`, which an accepted recipient sets back to 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// RCPTs the server has answered, the postmaster's not counted.
+    pub tried: u32,
+    /// Of these, recipients taken.
+    pub accepted: u32,
+    /// Of these, recipients the server does not know.
+    pub rejected: u32,
+    /// Unknown recipients since the last one that was taken.
+    pub consecutive: u32,
+    /// Transactions ended with at least one rejected and no accepted recipient.
+    pub wasted: u32,
+    /// RCPTs answered by the guard without asking the server.
+    pub answered: u32,
+    /// Messages the server has taken.
+    pub messages: u32,
+}
+
+/// The rules of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Rule {
+    /// Unknown recipients in a row.
+    #[serde(rename = "rcpt.max_consecutive")]
+    RcptConsecutive,
+    /// Unknown recipients in all.
+    #[serde(rename = "rcpt.max_total")]
+    RcptTotal,
+    /// Wasted transactions ended by a reset.
+    #[serde(rename = "reset.max_wasted")]
+    Wasted,
+    /// Any RSET, in the strict mode.
+    #[serde(rename = "reset.strict")]
+    StrictReset,
+    /// Replies and commands do not pair any more.
+    #[serde(rename = "desync")]
+    Desync,
+    /// The server took something inside a message for its end and read on as if it were commands.
+    #[serde(rename = "smuggling")]
+    Smuggling,
+    /// More unknown recipients may hide behind an unanswered DATA or BDAT than the session may
+    /// still try, and the client has already closed its side.
+    #[serde(rename = "rcpt.hidden")]
+    HiddenRcpts,
+}
+
+impl Rule {
+    /// The name under which logs, metrics and the configuration know the rule.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RcptConsecutive => "rcpt.max_consecutive",
+            Self::RcptTotal => "rcpt.max_total",
+            Self::Wasted => "reset.max_wasted",
+            Self::StrictReset => "reset.strict",
+            Self::Desync => "desync",
+            Self::Smuggling => "smuggling",
+            Self::HiddenRcpts => "rcpt.hidden",
+        }
+    }
+}
+
+/// A rule that was met, with the counts at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// The rule.
+    pub rule: Rule,
+    /// The evidence.
+    pub counts: Counts,
+}

@@ -1,0 +1,238 @@
+//! The client's side: what goes on to the server, what waits, what the guard answers.
+
+use super::effects::{Close, Effects, OpaqueCause};
+use super::passage::{Passage, append};
+use super::{ClientSide, Phase, Session};
+use crate::policy::{Metering, Rule};
+use crate::smtp::{Answer, Command, Doubt, LineEnd, Recipient, Unit, Verb};
+use std::borrow::Cow;
+
+/// Sent in place of a command the guard answers: its 250 makes room for our reply.
+const NOOP: &[u8] = b"NOOP\r\n";
+
+/// Whether a command goes on.
+enum Gate {
+    Pass(Answer),
+    /// Not before a reply is in.
+    Wait,
+    /// The server is asked nothing; the guard answers.
+    Refuse,
+}
+
+impl Session {
+    /// Takes bytes of the client.
+    pub fn client_bytes<'a>(&mut self, bytes: &'a [u8]) -> Effects<'a> {
+        let mut effects = Effects::default();
+        self.take_client_bytes(bytes, &mut effects);
+        effects
+    }
+
+    /// Takes the client's end of stream, which has to reach the server with these very effects.
+    /// Nothing can wait any more: recipients beyond the budget are refused instead.
+    ///
+    /// `rest` are the bytes left over by the calls before.
+    pub fn client_end<'a>(&mut self, rest: &'a [u8]) -> Effects<'a> {
+        let mut effects = Effects::default();
+        self.client_side = ClientSide::Ended;
+        match self.phase {
+            Phase::Closed(_) => effects.close = Close::Now,
+            Phase::Opaque(_) => effects.to_server = rest.into(),
+            Phase::Sentenced(_) => {}
+            Phase::Judged | Phase::Exempt(_) => {
+                let mut all = std::mem::take(&mut self.held);
+                all.extend_from_slice(rest);
+                let used = self.walk_into(&all, &mut effects);
+                // What is left is half a line, or not for us to read: the server's, as it is.
+                if !matches!(self.phase, Phase::Sentenced(_)) {
+                    let tail = all.split_off(used.min(all.len()));
+                    append(&mut effects.to_server, tail.into());
+                }
+            }
+        }
+        effects
+    }
+
+    /// Sends on what waited for a reply, as far as it may go now.
+    pub(super) fn release(&mut self, effects: &mut Effects<'_>) {
+        if !self.held.is_empty() && self.client_side == ClientSide::Open {
+            self.take_client_bytes(b"", effects);
+        }
+    }
+
+    fn take_client_bytes<'a>(&mut self, bytes: &'a [u8], effects: &mut Effects<'a>) {
+        let mut rest = bytes;
+        loop {
+            match self.phase {
+                Phase::Opaque(_) => return append(&mut effects.to_server, rest.into()),
+                Phase::Closed(_) => {
+                    if says_quit(rest) {
+                        effects.close = Close::Now;
+                    }
+                    return;
+                }
+                Phase::Sentenced(_) => return,
+                Phase::Judged | Phase::Exempt(_) => {}
+            }
+            let used;
+            if self.held.is_empty() {
+                let mut passage = Passage::new(rest);
+                used = self.walk(rest, &mut passage, effects);
+                append(&mut effects.to_server, passage.finish());
+                rest = rest.get(used..).unwrap_or_default();
+            } else {
+                let mut all = std::mem::take(&mut self.held);
+                rest = fill(&mut all, rest, self.held_limit());
+                used = self.walk_into(&all, effects);
+                all.drain(..used.min(all.len()));
+                self.held = all;
+            }
+            if self.is_read() && (rest.is_empty() || used == 0) {
+                let limit = self.held_limit();
+                effects.left = fill(&mut self.held, rest, limit).len();
+                if self.held.is_empty() {
+                    // Idle sessions keep no buffer.
+                    self.held = Vec::new();
+                }
+                return;
+            }
+        }
+    }
+
+    /// As [`Self::walk`], for bytes that do not outlive the call.
+    fn walk_into(&mut self, bytes: &[u8], effects: &mut Effects<'_>) -> usize {
+        let mut passage = Passage::new(bytes);
+        let used = self.walk(bytes, &mut passage, effects);
+        let passed = passage.finish().into_owned();
+        append(&mut effects.to_server, Cow::Owned(passed));
+        used
+    }
+
+    /// Walks through client bytes until they end, have to wait, or are no longer read; how many
+    /// went on.
+    fn walk(
+        &mut self,
+        bytes: &[u8],
+        passage: &mut Passage<'_>,
+        effects: &mut Effects<'_>,
+    ) -> usize {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.waits_in_doubt(rest, effects) {
+                break;
+            }
+            let (command, len, end) = match self.tracker.peek(rest) {
+                Unit::Partial => break,
+                Unit::Payload => {
+                    let len = self.tracker.take_payload(rest);
+                    passage.keep(at, at + len);
+                    at += len;
+                    continue;
+                }
+                Unit::Command { command, len, end } => (command, len, end),
+            };
+            match self.gate(&command) {
+                Gate::Wait => break,
+                Gate::Pass(answer) => {
+                    self.tracker.sent(&command, end, answer);
+                    passage.keep(at, at + len);
+                }
+                Gate::Refuse => {
+                    self.tracker.sent(&command, LineEnd::Crlf, Answer::Refused);
+                    passage.put(NOOP);
+                }
+            }
+            at += len;
+            self.sentence(&command, effects);
+            if !self.is_read() {
+                break;
+            }
+        }
+        at
+    }
+
+    /// Whether what is next cannot be read before a reply is in. A client that has closed its side
+    /// cannot wait: its commands go on in the order they came, and a message that may be commands
+    /// only where it holds no more recipients than the session may still get wrong.
+    fn waits_in_doubt(&mut self, rest: &[u8], effects: &mut Effects<'_>) -> bool {
+        let Some(doubt) = self.tracker.doubt() else {
+            return false;
+        };
+        if self.client_side == ClientSide::Open {
+            return true;
+        }
+        if doubt == Doubt::Order && !self.next_is_chunk(rest) {
+            return false;
+        }
+        let too_many = rcpt_lines(rest) > self.budget_left() as usize;
+        match too_many.then(|| self.judge(Rule::HiddenRcpts, &mut effects.notes)) {
+            Some(Some(verdict)) => self.phase = Phase::Sentenced(verdict),
+            _ => self.become_opaque(OpaqueCause::ClosedAhead, effects),
+        }
+        true
+    }
+
+    fn next_is_chunk(&self, rest: &[u8]) -> bool {
+        matches!(self.tracker.peek(rest), Unit::Command { command, .. }
+            if command.verb == Verb::Bdat)
+    }
+
+    fn gate(&self, command: &Command<'_>) -> Gate {
+        let answer = self.tracker.answer_to(command);
+        if answer != Answer::Rcpt {
+            return Gate::Pass(answer);
+        }
+        if Recipient::parse(command.argument).is_some_and(|recipient| recipient.is_postmaster()) {
+            return Gate::Pass(Answer::Postmaster);
+        }
+        if !self.is_enforced() || self.budget_left() > 0 {
+            return Gate::Pass(answer);
+        }
+        match (self.policy.metering(), self.client_side) {
+            (Metering::Hold, ClientSide::Open) => Gate::Wait,
+            (Metering::Reply452, _) | (Metering::Hold, ClientSide::Ended) => Gate::Refuse,
+        }
+    }
+
+    /// How many more recipients may be asked about before replies to the earlier ones are in.
+    fn budget_left(&self) -> u32 {
+        let in_flight = self.tracker.owed().rcpts_in_flight();
+        self.policy.budget(&self.counts).saturating_sub(in_flight)
+    }
+
+    /// Where the command just sent on ends the session, its reply will be the last word.
+    fn sentence(&mut self, command: &Command<'_>, effects: &mut Effects<'_>) {
+        let rule = match command.verb {
+            Verb::Rset => self.policy.on_rset(),
+            _ => None,
+        };
+        if let Some(verdict) = rule.and_then(|rule| self.judge(rule, &mut effects.notes)) {
+            self.phase = Phase::Sentenced(verdict);
+        }
+    }
+
+    fn held_limit(&self) -> usize {
+        self.policy.config().limits.held as usize
+    }
+}
+
+/// Moves bytes into `buffer` up to `limit`; what did not fit.
+fn fill<'a>(buffer: &mut Vec<u8>, bytes: &'a [u8], limit: usize) -> &'a [u8] {
+    let room = limit.saturating_sub(buffer.len()).min(bytes.len());
+    let (fits, rest) = bytes.split_at_checked(room).unwrap_or((bytes, b""));
+    buffer.extend_from_slice(fits);
+    rest
+}
+
+/// Lines that would ask about a recipient if they were commands.
+fn rcpt_lines(bytes: &[u8]) -> usize {
+    bytes
+        .split(|octet| *octet == b'\n' || *octet == b'\r')
+        .filter(|line| Command::parse(line).verb == Verb::Rcpt)
+        .count()
+}
+
+fn says_quit(bytes: &[u8]) -> bool {
+    bytes
+        .split(|octet| *octet == b'\n')
+        .any(|line| Command::parse(line).verb == Verb::Quit)
+}

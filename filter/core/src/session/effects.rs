@@ -1,0 +1,92 @@
+//! What is to be done after an input, as plain data.
+
+use crate::policy::Verdict;
+use std::borrow::Cow;
+
+/// What the host is to do. Bytes come borrowed where they are the input itself, untouched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects<'a> {
+    /// Bytes for the server, to be sent in this order behind everything sent before.
+    pub to_server: Cow<'a, [u8]>,
+    /// Bytes for the client.
+    pub to_client: Cow<'a, [u8]>,
+    /// How many bytes at the end of the offered client input were not taken: they stay with the
+    /// host, which offers them again, ahead of newer ones, at its next call.
+    pub left: usize,
+    /// What happened that somebody may want to know. Empty for nearly every input.
+    pub notes: Vec<Note>,
+    /// Whether the connection is to be closed.
+    pub close: Close,
+}
+
+/// Whether and when a connection is to be closed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Close {
+    /// It stays open.
+    #[default]
+    Keep,
+    /// The last word is among the bytes for the client: close once the linger time is over.
+    Linger,
+    /// The client is done: close now.
+    Now,
+}
+
+/// Something worth a log line and a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// A rule was met; the session ends with it.
+    Closed(Verdict),
+    /// A rule was met, but is only observed. Told once per rule.
+    Observed(Verdict),
+    /// The session is left alone from here on.
+    Exempt(Exemption),
+    /// Nothing is read any more: bytes pass untouched.
+    Opaque(OpaqueCause),
+}
+
+/// Why a session is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exemption {
+    /// Its client is in an exempt network.
+    Network,
+    /// It authenticated.
+    Authenticated,
+}
+
+/// Why a session can no longer be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OpaqueCause {
+    /// The server agreed to STARTTLS.
+    StartTls,
+    /// A reply came that nobody owed.
+    UnexpectedReply,
+    /// The server sent something that is no reply.
+    InvalidReply,
+    /// A reply was longer than is waited for.
+    LongReply,
+    /// The server answered an unknown command by asking for more (3yz).
+    UnknownDialogue,
+    /// The client closed its side with a message behind an unanswered DATA.
+    ClosedAhead,
+}
+
+impl OpaqueCause {
+    /// The name for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StartTls => "starttls",
+            Self::UnexpectedReply => "unexpected_reply",
+            Self::InvalidReply => "invalid_reply",
+            Self::LongReply => "long_reply",
+            Self::UnknownDialogue => "unknown_dialogue",
+            Self::ClosedAhead => "closed_ahead",
+        }
+    }
+
+    /// Whether replies and commands no longer pair, which no honest dialogue leads to.
+    #[must_use]
+    pub fn is_desync(self) -> bool {
+        !matches!(self, Self::StartTls | Self::ClosedAhead)
+    }
+}

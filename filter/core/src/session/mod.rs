@@ -1,0 +1,183 @@
+//! One connection: the only place that joins what is said with what we think of it.
+//!
+//! A host feeds a [`Session`] with the bytes of both sides and carries out the [`Effects`] it gets
+//! back, in that order:
+//!
+//! - [`Session::client_bytes`] for every batch the client sent, [`Session::client_end`] once when
+//!   the client closes its side (the bytes that came with it first);
+//! - [`Session::server_bytes`] for every batch of the server, [`Session::server_end`] once;
+//! - [`Session::record`] when the connection is over.
+//!
+//! The life of a session is in `LIFECYCLE.md` beside this file.
+
+mod client;
+mod effects;
+mod passage;
+mod record;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+pub use effects::{Close, Effects, Exemption, Note, OpaqueCause};
+pub use record::Record;
+
+use crate::policy::{Counts, Policy, Rule, Verdict};
+use crate::smtp::Tracker;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// How a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It is read and judged.
+    Judged,
+    /// It is read, but no rule acts.
+    Exempt(Exemption),
+    /// It is not read any more: bytes pass untouched.
+    Opaque(OpaqueCause),
+    /// A rule was met by a command: the reply to it will be the last word.
+    Sentenced(Verdict),
+    /// The last word is out: nothing passes any more.
+    Closed(Verdict),
+}
+
+/// Whether the client may still send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientSide {
+    Open,
+    /// Its end of stream was seen: what is held cannot be sent in parts any more, since the host
+    /// passes the end of stream on with the first of them.
+    Ended,
+}
+
+/// The transaction under way (RFC 5321 section 3.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Transaction {
+    accepted: u32,
+    rejected: u32,
+}
+
+/// The guard's view of one SMTP session. Holds at most `limits.held` octets of commands and
+/// `limits.reply` octets of one reply, each only while it waits.
+#[derive(Debug)]
+pub struct Session {
+    policy: Rc<Policy>,
+    client: Option<IpAddr>,
+    tracker: Tracker,
+    phase: Phase,
+    client_side: ClientSide,
+    counts: Counts,
+    transaction: Option<Transaction>,
+    observed: Option<Verdict>,
+    held: Vec<u8>,
+    partial_reply: Vec<u8>,
+}
+
+impl Session {
+    /// A connection from `client`, where its address is known; and what is to be noted of it.
+    #[must_use]
+    pub fn new(policy: Rc<Policy>, client: Option<IpAddr>) -> (Self, Option<Note>) {
+        let limits = &policy.config().limits;
+        let tracker = Tracker::new(limits.command_line as usize, limits.owed_replies as usize);
+        let (phase, note) = match client {
+            Some(address) if policy.exempts(address) => {
+                let why = Exemption::Network;
+                (Phase::Exempt(why), Some(Note::Exempt(why)))
+            }
+            _ => (Phase::Judged, None),
+        };
+        let session = Self {
+            policy,
+            client: client.map(|address| address.to_canonical()),
+            tracker,
+            phase,
+            client_side: ClientSide::Open,
+            counts: Counts::default(),
+            transaction: None,
+            observed: None,
+            held: Vec::new(),
+            partial_reply: Vec::new(),
+        };
+        (session, note)
+    }
+
+    /// The client's address, IPv4-mapped ones as IPv4.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// Whether bytes pass unread from here on, so that they need not be shown any more.
+    #[must_use]
+    pub fn is_opaque(&self) -> bool {
+        matches!(self.phase, Phase::Opaque(_))
+    }
+
+    /// What the session has done so far.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Octets that wait in the guard for a reply, or for the rest of their line.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// What is to be remembered of the session.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        Record::new(self)
+    }
+
+    /// Whether the client's bytes are read as commands.
+    fn is_read(&self) -> bool {
+        matches!(self.phase, Phase::Judged | Phase::Exempt(_))
+    }
+
+    /// Whether rules act on this session now.
+    fn is_enforced(&self) -> bool {
+        self.phase == Phase::Judged && self.policy.enforces()
+    }
+
+    /// A rule was met. The verdict if it is to be carried out; noted if it is only observed.
+    fn judge(&mut self, rule: Rule, notes: &mut Vec<Note>) -> Option<Verdict> {
+        let verdict = Verdict {
+            rule,
+            counts: self.counts,
+        };
+        if self.is_enforced() {
+            return Some(verdict);
+        }
+        let told = self.observed.is_some_and(|earlier| earlier.rule == rule);
+        if self.phase == Phase::Judged && !told {
+            self.observed = Some(verdict);
+            notes.push(Note::Observed(verdict));
+        }
+        None
+    }
+
+    /// Ends the session: its last word.
+    fn close(&mut self, verdict: Verdict, effects: &mut Effects<'_>) -> Vec<u8> {
+        self.phase = Phase::Closed(verdict);
+        self.held = Vec::new();
+        self.partial_reply = Vec::new();
+        effects.notes.push(Note::Closed(verdict));
+        effects.close = match self.client_side {
+            ClientSide::Open => Close::Linger,
+            ClientSide::Ended => Close::Now,
+        };
+        self.policy
+            .last_word(verdict.rule, self.client, &verdict.counts)
+    }
+
+    /// Stops reading. What is held goes on as it is.
+    fn become_opaque(&mut self, cause: OpaqueCause, effects: &mut Effects<'_>) {
+        self.phase = Phase::Opaque(cause);
+        effects.notes.push(Note::Opaque(cause));
+        let held = std::mem::take(&mut self.held);
+        passage::append(&mut effects.to_server, held.into());
+    }
+}

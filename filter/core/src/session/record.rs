@@ -1,0 +1,47 @@
+//! What is remembered of a session: one object for the access log.
+
+use super::{Phase, Session};
+use crate::policy::{Counts, Mode, Rule};
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// The outcome of a session, serialised as one flat JSON object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Record {
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// `admit`, `close`, `observe` (a rule was met but nothing done) or `exempt`.
+    pub verdict: &'static str,
+    /// The rule behind `close` and `observe`.
+    pub rule: Option<Rule>,
+    /// Whether verdicts are carried out.
+    pub mode: Mode,
+    /// Why the session was no longer read from some point on.
+    pub opaque: Option<&'static str>,
+    /// What it did.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+impl Record {
+    pub(super) fn new(session: &Session) -> Self {
+        let observed = session.observed.map(|verdict| verdict.rule);
+        let (verdict, rule) = match session.phase {
+            Phase::Closed(verdict) | Phase::Sentenced(verdict) => ("close", Some(verdict.rule)),
+            _ if observed.is_some() => ("observe", observed),
+            Phase::Exempt(_) => ("exempt", None),
+            Phase::Judged | Phase::Opaque(_) => ("admit", None),
+        };
+        Self {
+            client: session.client,
+            verdict,
+            rule,
+            mode: session.policy.config().mode,
+            opaque: match session.phase {
+                Phase::Opaque(cause) => Some(cause.name()),
+                _ => None,
+            },
+            counts: session.counts,
+        }
+    }
+}

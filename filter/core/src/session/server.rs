@@ -1,0 +1,273 @@
+//! The server's side: replies are paired, counted, and the one that crosses a line rewritten.
+
+use super::effects::{Effects, Exemption, Note, OpaqueCause};
+use super::passage::{Passage, append};
+use super::{Phase, Session, Transaction};
+use crate::policy::{RcptReply, Rule, Verdict};
+use crate::smtp::{Answer, Framed, ReplyCode, ReplyLine, frame};
+
+/// What becomes of a reply.
+enum Fate {
+    Pass,
+    /// The client reads this instead.
+    Rewrite(Vec<u8>),
+    /// The session ends with this reply: the client reads the last word instead.
+    LastWord(Verdict),
+    /// The reply passes, and the last word follows it.
+    PassThenLastWord(Verdict),
+    /// Nothing is read from here on.
+    Opaque(OpaqueCause),
+}
+
+impl Session {
+    /// Takes bytes of the server.
+    pub fn server_bytes<'a>(&mut self, bytes: &'a [u8]) -> Effects<'a> {
+        let mut effects = Effects::default();
+        if matches!(self.phase, Phase::Closed(_)) {
+            return effects;
+        }
+        if self.partial_reply.is_empty() {
+            let mut passage = Passage::new(bytes);
+            let used = self.read_replies(bytes, &mut passage, &mut effects);
+            append(&mut effects.to_client, passage.finish());
+            self.keep_partial(bytes.get(used..).unwrap_or_default());
+        } else {
+            let mut all = std::mem::take(&mut self.partial_reply);
+            all.extend_from_slice(bytes);
+            let mut passage = Passage::new(&all);
+            let used = self.read_replies(&all, &mut passage, &mut effects);
+            let passed = passage.finish().into_owned();
+            append(&mut effects.to_client, passed.into());
+            self.keep_partial(all.get(used..).unwrap_or_default());
+        }
+        self.release(&mut effects);
+        effects
+    }
+
+    /// Takes the server's end of stream: what of a reply was waiting goes out with it.
+    pub fn server_end(&mut self) -> Effects<'static> {
+        Effects {
+            to_client: std::mem::take(&mut self.partial_reply).into(),
+            ..Effects::default()
+        }
+    }
+
+    fn keep_partial(&mut self, bytes: &[u8]) {
+        if !matches!(self.phase, Phase::Closed(_)) {
+            self.partial_reply = bytes.to_vec();
+        }
+    }
+
+    /// Reads whole replies (whole lines, where a reply cannot be rewritten); how many bytes are
+    /// done with.
+    fn read_replies(
+        &mut self,
+        bytes: &[u8],
+        passage: &mut Passage<'_>,
+        effects: &mut Effects<'_>,
+    ) -> usize {
+        let limit = self.policy.config().limits.reply as usize;
+        let (mut start, mut at) = (0, 0);
+        loop {
+            if let Phase::Opaque(_) = self.phase {
+                passage.keep(start, bytes.len());
+                return bytes.len();
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let Framed::Line { content, len, .. } = frame(rest, limit) else {
+                break;
+            };
+            let end = at + len;
+            let line = match ReplyLine::parse(content) {
+                _ if end - start > limit => Err(OpaqueCause::LongReply),
+                Ok(line) => Ok(line),
+                Err(_) => Err(OpaqueCause::InvalidReply),
+            };
+            at = end;
+            let fate = match line {
+                Ok(line) if !line.last => {
+                    if self.passes_by_line() {
+                        passage.keep(start, at);
+                        start = at;
+                    }
+                    continue;
+                }
+                Ok(line) => {
+                    let reply = bytes.get(start..at).unwrap_or_default();
+                    self.answered(line.code, reply, effects)
+                }
+                Err(cause) => self.desync(cause, effects),
+            };
+            self.carry_out(fate, (start, at), passage, effects);
+            start = at;
+            if matches!(self.phase, Phase::Closed(_)) {
+                return bytes.len();
+            }
+        }
+        start
+    }
+
+    fn carry_out(
+        &mut self,
+        fate: Fate,
+        (from, to): (usize, usize),
+        passage: &mut Passage<'_>,
+        effects: &mut Effects<'_>,
+    ) {
+        match fate {
+            Fate::Pass => passage.keep(from, to),
+            Fate::Rewrite(reply) => passage.put(&reply),
+            Fate::LastWord(verdict) => passage.put(&self.close(verdict, effects)),
+            Fate::PassThenLastWord(verdict) => {
+                passage.keep(from, to);
+                passage.put(&self.close(verdict, effects));
+            }
+            Fate::Opaque(cause) => {
+                passage.keep(from, to);
+                self.become_opaque(cause, effects);
+            }
+        }
+    }
+
+    /// Whether the lines of the reply under way can pass before its last one is in: those of a
+    /// greeting may come seconds apart, and HELP may be long.
+    fn passes_by_line(&self) -> bool {
+        let head = self.tracker.owed().head().map(|place| place.answer);
+        matches!(head, None | Some(Answer::Greeting | Answer::Other))
+    }
+
+    /// Takes a whole reply: what it says and what becomes of it.
+    fn answered(&mut self, code: ReplyCode, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
+        let early = self.tracker.in_body();
+        let doubtful = self.tracker.in_doubtful_body();
+        let Some(answer) = self.tracker.replied(code, reply) else {
+            // The server may say 421 and go at any time (RFC 5321 section 3.8).
+            return match code.0 {
+                421 => Fate::Pass,
+                _ if doubtful => self.smuggled(effects),
+                _ => self.desync(OpaqueCause::UnexpectedReply, effects),
+            };
+        };
+        if let Phase::Sentenced(verdict) = self.phase
+            && self.tracker.owed().is_empty()
+            && code.0 != 421
+        {
+            return Fate::LastWord(verdict);
+        }
+        match answer {
+            Answer::Rcpt => self.rcpt_answered(code, reply, effects),
+            Answer::Refused if code.0 != 421 => {
+                self.counts.answered += 1;
+                Fate::Rewrite(self.policy.metered(self.client, &self.counts))
+            }
+            Answer::Hello(_) | Answer::Mail | Answer::Rset | Answer::Quit => {
+                self.transaction_ended(answer, code, effects)
+            }
+            Answer::Message | Answer::Chunk { last: true } => {
+                self.message_answered(code, early, doubtful, effects)
+            }
+            Answer::Auth if code.0 == 235 => self.authenticated(effects),
+            Answer::StartTls if code.0 == 220 => Fate::Opaque(OpaqueCause::StartTls),
+            Answer::Other if code.is_intermediate() => {
+                self.desync(OpaqueCause::UnknownDialogue, effects)
+            }
+            _ => Fate::Pass,
+        }
+    }
+
+    fn rcpt_answered(&mut self, code: ReplyCode, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
+        let transaction = self.transaction.get_or_insert_default();
+        self.counts.tried += 1;
+        match self.policy.rejections().classify(reply) {
+            RcptReply::Accepted => {
+                transaction.accepted += 1;
+                self.counts.accepted += 1;
+                self.counts.consecutive = 0;
+                return Fate::Pass;
+            }
+            RcptReply::Refused => return Fate::Pass,
+            RcptReply::Rejected => {}
+        }
+        transaction.rejected += 1;
+        self.counts.rejected += 1;
+        self.counts.consecutive += 1;
+        let rule = self.policy.after_rejection(&self.counts);
+        // A server that closes by itself has the last word.
+        match rule.filter(|_| code.0 != 421) {
+            Some(rule) => self.act(rule, effects),
+            None => Fate::Pass,
+        }
+    }
+
+    /// A command that ends the transaction under way has been answered.
+    fn transaction_ended(
+        &mut self,
+        by: Answer,
+        code: ReplyCode,
+        effects: &mut Effects<'_>,
+    ) -> Fate {
+        let ended = self.transaction.take();
+        if by == Answer::Mail && code.is_success() {
+            self.transaction = Some(Transaction::default());
+        }
+        let wasted = ended.is_some_and(|ended| ended.accepted == 0 && ended.rejected > 0);
+        if !wasted {
+            return Fate::Pass;
+        }
+        self.counts.wasted += 1;
+        // RFC 5321 appendix D.2: whoever says QUIT leaves in peace.
+        match self.policy.after_wasted_reset(&self.counts) {
+            Some(rule) if by != Answer::Quit && code.0 != 421 => self.act(rule, effects),
+            _ => Fate::Pass,
+        }
+    }
+
+    fn message_answered(
+        &mut self,
+        code: ReplyCode,
+        early: bool,
+        doubtful: bool,
+        effects: &mut Effects<'_>,
+    ) -> Fate {
+        self.transaction = None;
+        if code.is_success() {
+            self.counts.messages += 1;
+        }
+        match early {
+            true if doubtful => self.smuggled(effects),
+            // A server may refuse a message before it is whole, but not take it.
+            true if code.is_success() => self.desync(OpaqueCause::UnexpectedReply, effects),
+            _ => Fate::Pass,
+        }
+    }
+
+    fn authenticated(&mut self, effects: &mut Effects<'_>) -> Fate {
+        if self.phase == Phase::Judged && self.policy.config().exempt.authenticated {
+            self.phase = Phase::Exempt(Exemption::Authenticated);
+            effects.notes.push(Note::Exempt(Exemption::Authenticated));
+        }
+        Fate::Pass
+    }
+
+    /// A rule was met by the reply at hand.
+    fn act(&mut self, rule: Rule, effects: &mut Effects<'_>) -> Fate {
+        self.judge(rule, &mut effects.notes)
+            .map_or(Fate::Pass, Fate::LastWord)
+    }
+
+    /// Replies and commands no longer pair.
+    fn desync(&mut self, cause: OpaqueCause, effects: &mut Effects<'_>) -> Fate {
+        let rule = self.policy.on_desync();
+        rule.and_then(|rule| self.judge(rule, &mut effects.notes))
+            .map_or(Fate::Opaque(cause), Fate::LastWord)
+    }
+
+    /// The server took something inside a message for its end, and may have read what followed as
+    /// commands: whoever sends that is past trusting, whatever `desync` says.
+    fn smuggled(&mut self, effects: &mut Effects<'_>) -> Fate {
+        self.judge(Rule::Smuggling, &mut effects.notes).map_or(
+            Fate::Opaque(OpaqueCause::UnexpectedReply),
+            Fate::PassThenLastWord,
+        )
+    }
+}

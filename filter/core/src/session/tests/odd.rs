@@ -1,0 +1,163 @@
+//! What no honest client sends and no honest server says.
+
+use super::super::{Close, OpaqueCause};
+use super::{Talk, UNKNOWN, guesses};
+use crate::policy::Rule;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[test]
+fn over_long_lines_pass_as_they_come_and_are_one_command() {
+    let mut talk = Talk::in_transaction("{}");
+    let long = "X".repeat(1 << 20);
+    let mut server = String::new();
+    for segment in long.as_bytes().chunks(1000) {
+        server += &talk.client(segment);
+        assert!(talk.session.held() <= 5096);
+    }
+    assert_eq!(server, long);
+    assert_eq!(
+        talk.client("\r\nNOOP\r\n"),
+        "\r\n",
+        "the next waits for its reply"
+    );
+    assert_eq!(
+        talk.server("500 5.5.2 too long\r\n"),
+        "500 5.5.2 too long\r\n"
+    );
+    assert_eq!(talk.server_reads(), "NOOP\r\n");
+}
+
+#[test]
+fn an_over_long_recipient_is_still_a_recipient() {
+    let mut talk = Talk::in_transaction(r#"{"rcpt": {"max_consecutive": 1}}"#);
+    let long = format!("RCPT TO:<{}@example.test>\r\n", "x".repeat(5000));
+    assert_eq!(talk.client(&long), long);
+    assert!(talk.server("550 5.1.1 unknown\r\n").starts_with("421 "));
+}
+
+#[test]
+fn lines_that_servers_read_differently_go_one_by_one() {
+    for odd in [
+        "NOOP\n",
+        "NOOP\0\r\n",
+        "NOOP\rRSET\r\n",
+        "\r\n",
+        "XYZZY\r\n",
+        "BDAT x\r\n",
+    ] {
+        let mut talk = Talk::in_transaction("{}");
+        assert_eq!(
+            talk.client(odd.to_owned() + &guesses(0..100)),
+            odd,
+            "{odd:?}"
+        );
+        assert_eq!(talk.server("250 ok\r\n"), "250 ok\r\n");
+        assert_eq!(talk.server_reads(), guesses(0..5));
+    }
+}
+
+#[test]
+fn a_client_of_bare_line_feeds_is_served() {
+    let mut talk = Talk::with("{}");
+    talk.server("220 mx\r\n");
+    talk.exchange("EHLO a.test\n", "250 mx\r\n");
+    talk.exchange("MAIL FROM:<a@a.test>\n", "250 ok\r\n");
+    talk.exchange("RCPT TO:<b@example.test>\n", "250 ok\r\n");
+    talk.exchange("DATA\n", "354 go\r\n");
+    talk.exchange("hello\n.\n", "250 queued\r\n");
+    talk.exchange("QUIT\n", "221 bye\r\n");
+    assert_eq!(talk.session.counts().messages, 1);
+    assert_eq!(talk.opaque_by(), None);
+}
+
+#[test]
+fn replies_nobody_owes_end_the_reading_or_the_session() {
+    for (reply, cause) in [
+        ("250 why?\r\n", OpaqueCause::UnexpectedReply),
+        ("garbage\r\n", OpaqueCause::InvalidReply),
+        ("HTTP/1.1 400 Bad Request\r\n", OpaqueCause::InvalidReply),
+    ] {
+        let mut talk = Talk::in_transaction("{}");
+        assert_eq!(talk.server(reply), reply);
+        assert_eq!(talk.opaque_by(), Some(cause));
+        let burst = guesses(0..50);
+        assert_eq!(talk.client(&burst), burst);
+
+        let mut strict = Talk::in_transaction(r#"{"desync": "close"}"#);
+        assert_eq!(
+            strict.server(reply),
+            "421 4.7.0 Dialogue out of step, closing connection\r\n"
+        );
+        assert_eq!(strict.closed_by(), Some(Rule::Desync));
+        assert_eq!(strict.close, Close::Linger);
+    }
+}
+
+#[test]
+fn a_reply_without_end_is_not_kept() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.client(guesses(0..1));
+    let mut read = String::new();
+    for _ in 0..100 {
+        read += &talk.server(format!("550-{}\r\n", "x".repeat(500)));
+        assert!(talk.session.partial_reply.len() <= 8192 + 506);
+    }
+    assert_eq!(talk.opaque_by(), Some(OpaqueCause::LongReply));
+    assert_eq!(read.len(), 100 * 506, "and nothing of it is lost");
+}
+
+#[test]
+fn a_server_line_without_end_is_not_kept() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.client(guesses(0..1));
+    let mut read = 0;
+    for _ in 0..100 {
+        read += talk.server("x".repeat(500)).len();
+    }
+    assert_eq!(talk.opaque_by(), Some(OpaqueCause::LongReply));
+    assert_eq!(read, 100 * 500);
+}
+
+#[test]
+fn smuggled_commands_end_the_session() {
+    // A server that takes `LF.LF` for the end of data reads the guesses as commands.
+    let mut talk = Talk::in_transaction("{}");
+    talk.exchange("RCPT TO:<b@example.test>\r\n", "250 ok\r\n");
+    talk.exchange("DATA\r\n", "354 go\r\n");
+    let smuggled = "x\n.\nMAIL FROM:<>\r\n".to_owned() + &guesses(0..50);
+    assert_eq!(talk.client(&smuggled), smuggled);
+    let read = talk.server("250 queued\r\n250 ok\r\n".to_owned() + &UNKNOWN.repeat(50));
+    assert_eq!(
+        read,
+        "250 queued\r\n421 4.7.0 Dialogue out of step, closing connection\r\n"
+    );
+    assert_eq!(talk.closed_by(), Some(Rule::Smuggling));
+}
+
+#[test]
+fn a_server_may_refuse_a_message_before_its_end() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.exchange("RCPT TO:<b@example.test>\r\n", "250 ok\r\n");
+    talk.exchange("DATA\r\n", "354 go\r\n");
+    talk.client("much\r\n");
+    assert_eq!(
+        talk.server("552 5.3.4 too much\r\n"),
+        "552 5.3.4 too much\r\n"
+    );
+    assert_eq!(
+        talk.client("more\r\n.\r\nRSET\r\n"),
+        "more\r\n.\r\nRSET\r\n"
+    );
+    talk.server("250 ok\r\n");
+    assert_eq!(talk.opaque_by(), None);
+    assert!(talk.session.tracker.owed().is_empty());
+}
+
+#[test]
+fn a_partial_reply_goes_out_with_the_servers_end() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.client(guesses(0..1));
+    assert_eq!(talk.server("550 5.1"), "");
+    assert_eq!(talk.session.server_end().to_client.as_ref(), b"550 5.1");
+}

@@ -1,0 +1,175 @@
+//! Commands: the verb and, where the guard needs it, the argument (RFC 5321 section 4.1).
+
+/// The verbs the guard tells apart. Everything else is [`Verb::Other`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// `EHLO` (RFC 5321 section 4.1.1.1).
+    Ehlo,
+    /// `HELO`.
+    Helo,
+    /// `LHLO` (RFC 2033).
+    Lhlo,
+    /// `MAIL`.
+    Mail,
+    /// `RCPT`.
+    Rcpt,
+    /// `DATA`.
+    Data,
+    /// `BDAT` (RFC 3030).
+    Bdat,
+    /// `RSET`.
+    Rset,
+    /// `NOOP`.
+    Noop,
+    /// `VRFY`.
+    Vrfy,
+    /// `QUIT`.
+    Quit,
+    /// `AUTH` (RFC 4954).
+    Auth,
+    /// `STARTTLS` (RFC 3207).
+    StartTls,
+    /// Anything else, garbage included.
+    Other,
+}
+
+const VERBS: [(&[u8], Verb); 13] = [
+    (b"RCPT", Verb::Rcpt),
+    (b"MAIL", Verb::Mail),
+    (b"RSET", Verb::Rset),
+    (b"EHLO", Verb::Ehlo),
+    (b"HELO", Verb::Helo),
+    (b"LHLO", Verb::Lhlo),
+    (b"DATA", Verb::Data),
+    (b"BDAT", Verb::Bdat),
+    (b"NOOP", Verb::Noop),
+    (b"VRFY", Verb::Vrfy),
+    (b"QUIT", Verb::Quit),
+    (b"AUTH", Verb::Auth),
+    (b"STARTTLS", Verb::StartTls),
+];
+
+/// One command line, not yet judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Command<'a> {
+    /// What is asked.
+    pub verb: Verb,
+    /// The rest of the line behind the verb, white space trimmed.
+    pub argument: &'a [u8],
+    line: &'a [u8],
+}
+
+/// The argument of `BDAT` (RFC 3030 section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// Octets that follow the command line.
+    pub size: u64,
+    /// Whether the message ends with this chunk.
+    pub last: bool,
+}
+
+impl<'a> Command<'a> {
+    /// Reads a line without its end. Verbs are matched in any case; leading white space is
+    /// skipped, as common servers do.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Self {
+        let words = line.trim_ascii();
+        let verb_len = words
+            .iter()
+            .position(|octet| octet.is_ascii_whitespace() || *octet == b':')
+            .unwrap_or(words.len());
+        let (verb, argument) = words.split_at_checked(verb_len).unwrap_or((words, b""));
+        let verb = VERBS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(verb))
+            .map_or(Verb::Other, |(_, verb)| *verb);
+        Self {
+            verb,
+            argument: argument.trim_ascii_start(),
+            line,
+        }
+    }
+
+    /// Whether the line holds a NUL or a CR: servers may see another command, or more than one.
+    #[must_use]
+    pub fn has_stray_controls(&self) -> bool {
+        memchr::memchr2(0, b'\r', self.line).is_some()
+    }
+
+    /// The chunk that a `BDAT` announces; `None` where the argument is not one.
+    #[must_use]
+    pub fn chunk(&self) -> Option<Chunk> {
+        let mut words = self
+            .argument
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let digits = words.next()?;
+        if digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let size = digits
+            .iter()
+            .fold(0, |size: u64, digit| size * 10 + u64::from(digit - b'0'));
+        let last = match words.next() {
+            None => false,
+            Some(word) if word.eq_ignore_ascii_case(b"LAST") => true,
+            Some(_) => return None,
+        };
+        words.next().is_none().then_some(Chunk { size, last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn verbs_in_any_case_and_shape() {
+        for (line, verb, argument) in [
+            (
+                &b"RCPT TO:<a@b.test>"[..],
+                Verb::Rcpt,
+                &b"TO:<a@b.test>"[..],
+            ),
+            (b"rcpt to:<a@b.test>", Verb::Rcpt, b"to:<a@b.test>"),
+            (b"  MAIL\tFROM:<>  ", Verb::Mail, b"FROM:<>"),
+            (b"RSET", Verb::Rset, b""),
+            (b"RSETX", Verb::Other, b""),
+            (b"StartTLS", Verb::StartTls, b""),
+            (b"DATA\x00", Verb::Other, b""),
+            (b"", Verb::Other, b""),
+            (b"GET / HTTP/1.1", Verb::Other, b"/ HTTP/1.1"),
+            (b"\x16\x03\x01\xff", Verb::Other, b""),
+        ] {
+            let command = Command::parse(line);
+            assert_eq!(
+                (command.verb, command.argument),
+                (verb, argument),
+                "{line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bdat_announces_octets() {
+        for (line, chunk) in [
+            (&b"BDAT 86 LAST"[..], Some((86, true))),
+            (b"bdat 0 last", Some((0, true))),
+            (b"BDAT  1000", Some((1000, false))),
+            (
+                b"BDAT 999999999999999999",
+                Some((999_999_999_999_999_999, false)),
+            ),
+            (b"BDAT 9999999999999999999", None),
+            (b"BDAT -1", None),
+            (b"BDAT", None),
+            (b"BDAT 5 FIRST", None),
+            (b"BDAT 5 LAST LAST", None),
+        ] {
+            let expected = chunk.map(|(size, last)| Chunk { size, last });
+            assert_eq!(Command::parse(line).chunk(), expected, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The reply line: one place for every reply the server owes, in the order it owes them.
+
+use std::collections::VecDeque;
+
+/// Which greeting command was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hello {
+    /// `EHLO`.
+    Ehlo,
+    /// `HELO`.
+    Helo,
+    /// `LHLO`: one reply per recipient after the message (RFC 2033 section 4.2).
+    Lhlo,
+}
+
+/// What the server owes a reply to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The connection itself: the greeting.
+    Greeting,
+    /// EHLO, HELO or LHLO.
+    Hello(Hello),
+    /// MAIL.
+    Mail,
+    /// RCPT of a recipient that counts.
+    Rcpt,
+    /// RCPT of the postmaster, who never counts.
+    Postmaster,
+    /// A RCPT that the guard answers; the server was sent NOOP in its place.
+    Refused,
+    /// The DATA command: 354 or a refusal.
+    Data,
+    /// The end of a message sent by DATA.
+    Message,
+    /// A BDAT chunk; `last` ends the message.
+    Chunk {
+        /// Whether it was the last one.
+        last: bool,
+    },
+    /// RSET.
+    Rset,
+    /// QUIT.
+    Quit,
+    /// AUTH, or a line of its dialogue.
+    Auth,
+    /// STARTTLS.
+    StartTls,
+    /// Any other command.
+    Other,
+}
+
+/// One place in the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What is to be answered.
+    pub answer: Answer,
+    /// Whether the client's next bytes can only be read once this is answered.
+    pub barrier: bool,
+}
+
+/// The places of a session, first owed first.
+#[derive(Debug, Clone, Default)]
+pub struct ReplyQueue {
+    places: VecDeque<Place>,
+    rcpts: u32,
+}
+
+impl ReplyQueue {
+    /// Appends a place.
+    pub fn push(&mut self, place: Place) {
+        if place.answer == Answer::Rcpt {
+            self.rcpts += 1;
+        }
+        self.places.push_back(place);
+    }
+
+    /// The place the next reply belongs to.
+    #[must_use]
+    pub fn head(&self) -> Option<Place> {
+        self.places.front().copied()
+    }
+
+    /// Takes the place that has just been answered.
+    pub fn pop(&mut self) -> Option<Place> {
+        let place = self.places.pop_front()?;
+        if place.answer == Answer::Rcpt {
+            self.rcpts -= 1;
+        }
+        Some(place)
+    }
+
+    /// Whether the last place is a barrier: nothing behind it has been sent on.
+    #[must_use]
+    pub fn ends_in_barrier(&self) -> Option<Answer> {
+        self.places
+            .back()
+            .filter(|place| place.barrier)
+            .map(|place| place.answer)
+    }
+
+    /// Replies owed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether no reply is owed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Counted RCPTs the server has not answered yet.
+    #[must_use]
+    pub fn rcpts_in_flight(&self) -> u32 {
+        self.rcpts
+    }
+}

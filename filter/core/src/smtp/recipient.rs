@@ -1,0 +1,113 @@
+//! Recipients: the path in `RCPT TO:<path>` (RFC 5321 section 4.1.1.3).
+
+/// The mailbox a `RCPT` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipient<'a> {
+    /// The part before the last `@`, quotes kept.
+    pub local_part: &'a [u8],
+    /// The part behind it; empty for `<postmaster>`.
+    pub domain: &'a [u8],
+}
+
+impl<'a> Recipient<'a> {
+    /// Reads the argument of a `RCPT`, that is `TO:<path>` and parameters. Source routes are
+    /// skipped (RFC 5321 appendix C). `None` where there is no path.
+    #[must_use]
+    pub fn parse(argument: &'a [u8]) -> Option<Self> {
+        let (keyword, path) =
+            argument.split_at_checked(argument.iter().position(|o| *o == b':')?)?;
+        if !keyword.trim_ascii().eq_ignore_ascii_case(b"TO") {
+            return None;
+        }
+        let path = path.get(1..)?.trim_ascii_start();
+        let path = match path.strip_prefix(b"<") {
+            Some(open) => open.get(..close_of(open)?)?,
+            None => path.split(u8::is_ascii_whitespace).next()?,
+        };
+        let mailbox = match path.first() {
+            Some(b'@') => path.get(path.iter().position(|o| *o == b':')? + 1..)?,
+            _ => path,
+        };
+        if mailbox.is_empty() {
+            return None;
+        }
+        Some(match mailbox.iter().rposition(|octet| *octet == b'@') {
+            Some(at) => Self {
+                local_part: mailbox.get(..at)?,
+                domain: mailbox.get(at + 1..)?,
+            },
+            None => Self {
+                local_part: mailbox,
+                domain: b"",
+            },
+        })
+    }
+
+    /// Whether this is the postmaster, whom every server must accept (RFC 5321 section 4.5.1).
+    #[must_use]
+    pub fn is_postmaster(&self) -> bool {
+        self.local_part.eq_ignore_ascii_case(b"postmaster")
+    }
+}
+
+/// Where the `>` of a path stands: a quoted local part may hold others.
+fn close_of(path: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, octet) in path.iter().enumerate() {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn paths() {
+        for (argument, expected) in [
+            (
+                &b"TO:<info@example.test>"[..],
+                Some((&b"info"[..], &b"example.test"[..])),
+            ),
+            (b"to: <a@b.test> NOTIFY=NEVER", Some((b"a", b"b.test"))),
+            (b"TO:<Postmaster>", Some((b"Postmaster", b""))),
+            (b"TO:<@x.test,@y.test:a@b.test>", Some((b"a", b"b.test"))),
+            (
+                b"TO:<\"odd > @ name\"@b.test>",
+                Some((b"\"odd > @ name\"", b"b.test")),
+            ),
+            (b"TO:a@b.test", Some((b"a", b"b.test"))),
+            (b"TO:<\xc3\xbc@b.test>", Some((b"\xc3\xbc", b"b.test"))),
+            (b"TO:<>", None),
+            (b"TO:<a@b.test", None),
+            (b"FROM:<a@b.test>", None),
+            (b"", None),
+        ] {
+            let got = Recipient::parse(argument).map(|r| (r.local_part, r.domain));
+            assert_eq!(got, expected, "{:?}", String::from_utf8_lossy(argument));
+        }
+    }
+
+    #[test]
+    fn postmaster_of_any_domain_in_any_case() {
+        for (argument, expected) in [
+            (&b"TO:<postmaster>"[..], true),
+            (b"TO:<POSTMASTER@Example.Test>", true),
+            (b"TO:<postmaster1@example.test>", false),
+            (b"TO:<x@postmaster>", false),
+        ] {
+            let got = Recipient::parse(argument).is_some_and(|r| r.is_postmaster());
+            assert_eq!(got, expected);
+        }
+    }
+}

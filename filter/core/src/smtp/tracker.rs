@@ -1,0 +1,274 @@
+//! The tracker: what the client's next bytes are, and what the server's next reply answers.
+//!
+//! ```text
+//!             DATA's 354            CRLF.CRLF
+//!  Commands ------------> Body -----------------> Commands
+//!     |  BDAT n (CHUNKING offered)   n octets
+//!     +------------------> Chunk ---------------> Commands
+//!     |  334                         one line
+//!     +------------------> AuthLine ------------> Commands
+//!     |  line over the limit         its LF
+//!     +------------------> LongLine ------------> Commands
+//! ```
+//!
+//! What bytes mean can depend on a reply still owed (DATA, AUTH, EHLO, ...), or servers may differ
+//! in how many commands they see (bare LF, over-long or unknown commands). Such a command is a
+//! *barrier*: the tracker reads nothing behind it before its reply is there. RFC 2920 section 3.1
+//! demands the same of clients for nearly all of these, so an honest one never notices.
+
+use super::body::{EndOfData, Progress};
+use super::command::{Command, Verb};
+use super::line::{Framed, LineEnd, frame};
+use super::place::{Answer, Hello, Place, ReplyQueue};
+use super::reply::ReplyCode;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Commands,
+    Body(EndOfData),
+    Chunk { left: u64 },
+    AuthLine,
+    LongLine,
+}
+
+/// What the next client bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit<'a> {
+    /// A command of `len` bytes (all of what is in hand where the line is over-long).
+    Command {
+        /// The command.
+        command: Command<'a>,
+        /// Bytes it takes, its line end included.
+        len: usize,
+        /// How its line ended.
+        end: LineEnd,
+    },
+    /// Bytes that carry no command.
+    Payload,
+    /// Part of a line.
+    Partial,
+}
+
+/// Why it is not clear yet how the next client bytes are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// They are a message if the server takes DATA, commands if not; or a chunk if it offers
+    /// CHUNKING, commands if not.
+    Payload,
+    /// They are commands, but how many replies are owed before them is not certain.
+    Order,
+}
+
+/// Follows one SMTP session.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    client: Client,
+    owed: ReplyQueue,
+    data_line: LineEnd,
+    chunking: bool,
+    lmtp: bool,
+    lmtp_accepted: u32,
+    max_line: usize,
+    max_owed: usize,
+}
+
+impl Tracker {
+    /// A session whose greeting is still owed. Command lines over `max_line` octets are passed on
+    /// as they come; at most `max_owed` replies may be owed.
+    #[must_use]
+    pub fn new(max_line: usize, max_owed: usize) -> Self {
+        let mut owed = ReplyQueue::default();
+        owed.push(Place {
+            answer: Answer::Greeting,
+            barrier: false,
+        });
+        Self {
+            client: Client::Commands,
+            owed,
+            data_line: LineEnd::Crlf,
+            chunking: false,
+            lmtp: false,
+            lmtp_accepted: 0,
+            max_line,
+            max_owed,
+        }
+    }
+
+    /// The replies owed.
+    #[must_use]
+    pub fn owed(&self) -> &ReplyQueue {
+        &self.owed
+    }
+
+    /// Why the next client bytes have to wait, if they do.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        if self.client != Client::Commands {
+            return None;
+        }
+        match self.owed.ends_in_barrier() {
+            Some(Answer::Data) => Some(Doubt::Payload),
+            Some(_) => Some(Doubt::Order),
+            None => (self.owed.len() >= self.max_owed).then_some(Doubt::Order),
+        }
+    }
+
+    /// What `bytes`, the next ones of the client, begin with.
+    #[must_use]
+    pub fn peek<'a>(&self, bytes: &'a [u8]) -> Unit<'a> {
+        if self.client != Client::Commands {
+            return Unit::Payload;
+        }
+        match frame(bytes, self.max_line) {
+            Framed::Partial => Unit::Partial,
+            Framed::Line { content, len, end } => Unit::Command {
+                command: Command::parse(content),
+                len,
+                end,
+            },
+        }
+    }
+
+    /// Takes the payload at the head of `bytes`; how many of them it is.
+    pub fn take_payload(&mut self, bytes: &[u8]) -> usize {
+        let (taken, done) = match &mut self.client {
+            Client::Commands => (0, false),
+            Client::Body(scanner) => match scanner.scan(bytes) {
+                Progress::More => (bytes.len(), false),
+                Progress::Ended(len) => (len, true),
+            },
+            Client::Chunk { left } => {
+                let taken = usize::try_from(*left).map_or(bytes.len(), |n| n.min(bytes.len()));
+                *left -= taken as u64;
+                (taken, *left == 0)
+            }
+            Client::AuthLine | Client::LongLine => match memchr::memchr(b'\n', bytes) {
+                Some(at) => (at + 1, true),
+                None => (bytes.len(), false),
+            },
+        };
+        if done {
+            if self.client == Client::AuthLine {
+                self.owe(Answer::Auth, true);
+            }
+            self.client = Client::Commands;
+        }
+        taken
+    }
+
+    /// Notes that a command goes on to the server, which owes `answer` for it. `uncertain` where
+    /// servers may read the line differently.
+    pub fn sent(&mut self, command: &Command<'_>, end: LineEnd, answer: Answer) {
+        let uncertain = end != LineEnd::Crlf || command.has_stray_controls();
+        self.owe(answer, uncertain || waits(answer, command.verb));
+        if end == LineEnd::Overlong {
+            self.client = Client::LongLine;
+        } else if let Answer::Chunk { .. } = answer {
+            let left = command.chunk().map_or(0, |chunk| chunk.size);
+            if left > 0 {
+                self.client = Client::Chunk { left };
+            }
+        } else if answer == Answer::Data {
+            self.data_line = end;
+        }
+    }
+
+    /// What the server will owe for `command`, whatever the policy says of it.
+    #[must_use]
+    pub fn answer_to(&self, command: &Command<'_>) -> Answer {
+        match command.verb {
+            Verb::Ehlo => Answer::Hello(Hello::Ehlo),
+            Verb::Helo => Answer::Hello(Hello::Helo),
+            Verb::Lhlo => Answer::Hello(Hello::Lhlo),
+            Verb::Mail => Answer::Mail,
+            Verb::Rcpt => Answer::Rcpt,
+            Verb::Data => Answer::Data,
+            Verb::Bdat => match command.chunk() {
+                // A server that does not offer CHUNKING reads the octets as commands.
+                Some(chunk) if self.chunking => Answer::Chunk { last: chunk.last },
+                _ => Answer::Other,
+            },
+            Verb::Rset => Answer::Rset,
+            Verb::Quit => Answer::Quit,
+            Verb::Auth => Answer::Auth,
+            Verb::StartTls => Answer::StartTls,
+            Verb::Noop | Verb::Vrfy | Verb::Other => Answer::Other,
+        }
+    }
+
+    /// Takes the reply the server has completed; what it answers, `None` if nothing was owed.
+    pub fn replied(&mut self, code: ReplyCode, text: &[u8]) -> Option<Answer> {
+        let head = self.owed.head()?;
+        if self.lmtp && code.0 != 421 && self.lmtp_owes_more(head.answer) {
+            return Some(head.answer);
+        }
+        self.owed.pop();
+        match head.answer {
+            Answer::Hello(hello) if code.is_success() => {
+                self.lmtp = hello == Hello::Lhlo;
+                self.chunking = hello != Hello::Helo && offers_chunking(text);
+            }
+            Answer::Mail => self.lmtp_accepted = 0,
+            Answer::Rcpt | Answer::Postmaster if code.is_success() => self.lmtp_accepted += 1,
+            Answer::Data if code.is_intermediate() => {
+                self.client = Client::Body(EndOfData::new(self.data_line));
+                self.owe(Answer::Message, false);
+            }
+            Answer::Auth if code.is_intermediate() => self.client = Client::AuthLine,
+            _ => {}
+        }
+        Some(head.answer)
+    }
+
+    /// Whether a message is under way in which something passed that the server may have taken
+    /// for its end.
+    #[must_use]
+    pub fn in_doubtful_body(&self) -> bool {
+        matches!(&self.client, Client::Body(scanner) if scanner.saw_doubtful_end())
+    }
+
+    /// Whether a message sent by DATA is under way.
+    #[must_use]
+    pub fn in_body(&self) -> bool {
+        matches!(self.client, Client::Body(_))
+    }
+
+    /// One reply for each accepted recipient follows an LMTP message (RFC 2033 section 4.2).
+    fn lmtp_owes_more(&mut self, answer: Answer) -> bool {
+        let per_recipient = matches!(answer, Answer::Message | Answer::Chunk { last: true });
+        if !per_recipient || self.lmtp_accepted <= 1 {
+            return false;
+        }
+        self.lmtp_accepted -= 1;
+        true
+    }
+
+    fn owe(&mut self, answer: Answer, barrier: bool) {
+        self.owed.push(Place { answer, barrier });
+    }
+}
+
+/// Whether the reply decides how the next client bytes are read.
+fn waits(answer: Answer, verb: Verb) -> bool {
+    match answer {
+        Answer::Hello(_) | Answer::Data | Answer::Auth | Answer::StartTls => true,
+        Answer::Other => !matches!(verb, Verb::Noop | Verb::Vrfy),
+        Answer::Greeting
+        | Answer::Mail
+        | Answer::Rcpt
+        | Answer::Postmaster
+        | Answer::Refused
+        | Answer::Message
+        | Answer::Chunk { .. }
+        | Answer::Rset
+        | Answer::Quit => false,
+    }
+}
+
+/// Whether an EHLO reply lists CHUNKING (RFC 3030 section 2).
+fn offers_chunking(reply: &[u8]) -> bool {
+    reply.split(|octet| *octet == b'\n').any(|line| {
+        let keyword = line.get(4..).unwrap_or_default().trim_ascii();
+        keyword.eq_ignore_ascii_case(b"CHUNKING")
+    })
+}

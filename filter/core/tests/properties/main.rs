@@ -1,0 +1,144 @@
+//! Properties over random dialogues and random segmentation.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
+
+mod dialogue;
+mod relay;
+
+use dialogue::{attack, honest};
+use portcullis_core::policy::Policy;
+use proptest::prelude::*;
+use relay::{Relay, Server};
+use std::rc::Rc;
+
+fn policy(json: &str) -> Rc<Policy> {
+    Rc::new(Policy::read(json.as_bytes()).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// An honest dialogue passes byte for byte in both directions, whatever its segments.
+    #[test]
+    fn honest_dialogues_pass_byte_exact(
+        client in honest(),
+        cuts in prop::collection::vec(1usize..40, 1..20),
+        pipelined in any::<bool>(),
+    ) {
+        let bare = Server::dialogue(&client);
+        let mut relay = Relay::new(policy("{}"), &cuts);
+        relay.run(&client, pipelined);
+        prop_assert_eq!(text(&relay.server.read), text(&client.concat()));
+        prop_assert_eq!(text(&relay.client_read), text(&bare));
+        prop_assert_eq!(relay.closed, None);
+        prop_assert!(relay.server.in_step());
+    }
+
+    /// Whatever an attacker pipelines, the server is asked about no more unknown names than the
+    /// budget, replies keep their order, and the last word is the last.
+    #[test]
+    fn attacks_cost_the_server_the_budget_at_most(
+        client in attack(),
+        cuts in prop::collection::vec(1usize..400, 1..8),
+        budget in 1u32..8,
+    ) {
+        let json = format!(r#"{{"rcpt": {{"max_consecutive": {budget}, "max_total": {budget}}}}}"#);
+        let mut relay = Relay::new(policy(&json), &cuts);
+        relay.run(&client, true);
+        prop_assert!(relay.server.unknown_asked <= budget as usize);
+        let read = text(&relay.client_read);
+        if relay.closed.is_some() {
+            let last = read.trim_end().rsplit("\r\n").next().unwrap_or_default();
+            prop_assert!(last.starts_with("421 "), "{}", read);
+        }
+        prop_assert!(relay.replies_in_order(), "{}", read);
+    }
+
+    /// With the fallback, replies the guard makes up stand where the server's would.
+    #[test]
+    fn spliced_replies_keep_the_order(
+        client in attack(),
+        cuts in prop::collection::vec(1usize..400, 1..8),
+    ) {
+        let json = r#"{"rcpt": {"metering": "reply-452"}, "reset": {"mode": "off"}}"#;
+        let mut relay = Relay::new(policy(json), &cuts);
+        relay.run(&client, true);
+        prop_assert!(relay.server.unknown_asked <= 5);
+        prop_assert!(relay.replies_in_order(), "{}", text(&relay.client_read));
+    }
+
+    /// Observing changes nothing, not even for an attack.
+    #[test]
+    fn observing_is_invisible(
+        client in attack(),
+        cuts in prop::collection::vec(1usize..40, 1..20),
+    ) {
+        let bare = Server::dialogue(&client);
+        let mut relay = Relay::new(policy(r#"{"mode": "observe"}"#), &cuts);
+        relay.run(&client, true);
+        prop_assert_eq!(text(&relay.server.read), text(&client.concat()));
+        prop_assert_eq!(text(&relay.client_read), text(&bare));
+    }
+
+    /// Any bytes in any order: no panic, bounded memory, and nothing invented towards the server.
+    #[test]
+    fn garbage_is_survived(
+        turns in prop::collection::vec((any::<bool>(), bytes()), 1..60),
+    ) {
+        let (mut session, _) = portcullis_core::session::Session::new(policy("{}"), None);
+        let mut left = Vec::new();
+        for (from_client, bytes) in turns {
+            if from_client {
+                left.extend_from_slice(&bytes);
+                let effects = session.client_bytes(&left);
+                let kept = effects.left;
+                left = left.split_off(left.len() - kept);
+            } else {
+                session.server_bytes(&bytes);
+            }
+            prop_assert!(session.held() <= 65536);
+        }
+        session.client_end(&left);
+        session.server_end();
+    }
+}
+
+/// Random octets, and pieces that mean something.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..50),
+        prop::sample::select(vec![
+            "EHLO a\r\n",
+            "MAIL FROM:<>\r\n",
+            "RCPT TO:<a@b>\r\n",
+            "DATA\r\n",
+            "\r\n.\r\n",
+            ".",
+            "\r",
+            "\n",
+            "BDAT 10 LAST\r\n",
+            "RSET\r\n",
+            "AUTH PLAIN\r\n",
+            "STARTTLS\r\n",
+            "QUIT\r\n",
+            "220 x\r\n",
+            "250 x\r\n",
+            "250-CHUNKING\r\n",
+            "354 x\r\n",
+            "334 x\r\n",
+            "235 x\r\n",
+            "550 x\r\n",
+            "421 x\r\n",
+            "451 No such user\r\n",
+        ])
+        .prop_map(|text| text.as_bytes().to_vec()),
+    ];
+    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

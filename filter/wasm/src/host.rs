@@ -1,0 +1,137 @@
+//! The hostcalls the filter makes, each returning its status.
+//!
+//! The SDK's own wrappers panic where Envoy answers with a status they do not expect (a released
+//! buffer, a stream that is gone, a read-only property). Those calls are declared here once more.
+#![allow(unsafe_code)]
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, Bytes, StreamType};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use thiserror::Error;
+
+/// A hostcall that was refused, with the host's status (proxy-wasm ABI 0.2.1 `proxy_status_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{call}: the host answered status {status}")]
+pub(crate) struct Refused {
+    call: &'static str,
+    status: u32,
+}
+
+const OK: u32 = 0;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_set_buffer_bytes(
+        buffer: BufferType,
+        start: usize,
+        length: usize,
+        data: *const u8,
+        size: usize,
+    ) -> u32;
+    fn proxy_continue_stream(stream: StreamType) -> u32;
+    fn proxy_close_stream(stream: StreamType) -> u32;
+    fn proxy_set_effective_context(context_id: u32) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
+    ) -> u32;
+}
+
+fn check(call: &'static str, status: u32) -> Result<(), Refused> {
+    match status {
+        OK => Ok(()),
+        status => Err(Refused { call, status }),
+    }
+}
+
+/// All bytes in one of the connection's buffers; empty where there are none, or no buffer.
+pub(crate) fn buffer(of: BufferType) -> Bytes {
+    let bytes = hostcalls::get_buffer(of, 0, usize::MAX);
+    bytes.ok().flatten().unwrap_or_default()
+}
+
+/// Replaces everything in a buffer.
+pub(crate) fn replace_buffer(of: BufferType, bytes: &[u8]) -> Result<(), Refused> {
+    // SAFETY: pointer and size are those of a live slice, which the host only reads.
+    let status = unsafe { proxy_set_buffer_bytes(of, 0, usize::MAX, bytes.as_ptr(), bytes.len()) };
+    check("proxy_set_buffer_bytes", status)
+}
+
+/// Puts bytes ahead of everything in a buffer.
+pub(crate) fn prepend_buffer(to: BufferType, bytes: &[u8]) -> Result<(), Refused> {
+    // SAFETY: as above; length 0 replaces nothing.
+    let status = unsafe { proxy_set_buffer_bytes(to, 0, 0, bytes.as_ptr(), bytes.len()) };
+    check("proxy_set_buffer_bytes", status)
+}
+
+/// Lets everything in the client's buffer go on to the server, once this callback is over.
+pub(crate) fn continue_to_server() -> Result<(), Refused> {
+    // SAFETY: takes no memory.
+    let status = unsafe { proxy_continue_stream(StreamType::Downstream) };
+    check("proxy_continue_stream", status)
+}
+
+/// Runs `call` for the connection `context_id`, then returns to the context `root`.
+pub(crate) fn as_context<T>(
+    context_id: u32,
+    root: u32,
+    call: impl FnOnce() -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    const CALL: &str = "proxy_set_effective_context";
+    // SAFETY: takes no memory.
+    // If the connection is gone the context before stays in force: nothing may be done then.
+    check(CALL, unsafe { proxy_set_effective_context(context_id) })?;
+    let done = call();
+    // SAFETY: takes no memory.
+    check(CALL, unsafe { proxy_set_effective_context(root) })?;
+    done
+}
+
+/// Closes the connection once what was written to the client has left.
+pub(crate) fn close() -> Result<(), Refused> {
+    // SAFETY: takes no memory.
+    let status = unsafe { proxy_close_stream(StreamType::Downstream) };
+    check("proxy_close_stream", status)
+}
+
+/// Sets a property of the connection, which Envoy keeps as filter state `wasm.NAME`.
+pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), Refused> {
+    // SAFETY: both pointers and sizes are those of live slices, which the host only reads.
+    let status =
+        unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    check("proxy_set_property", status)
+}
+
+/// The address the connection comes from, by the PROXY protocol where Envoy is told to read it.
+/// `None` for pipes and internal listeners.
+pub(crate) fn source_address() -> Option<IpAddr> {
+    const PATH: &str = "source\0address";
+    let mut value = std::ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: the path is a live slice; the host writes both out-parameters.
+    let status = unsafe { proxy_get_property(PATH.as_ptr(), PATH.len(), &mut value, &mut size) };
+    if status != OK || value.is_null() {
+        return None;
+    }
+    // SAFETY: the host had the SDK's `proxy_on_memory_allocate` make this, a Vec of that capacity,
+    // and hands it over.
+    let bytes = unsafe { Vec::from_raw_parts(value, size, size) };
+    let text = std::str::from_utf8(&bytes).ok()?;
+    let address = text.parse::<SocketAddr>().map(|address| address.ip());
+    address.or_else(|_| text.parse()).ok()
+}
+
+/// Asks for `on_tick` every `period`; zero ends it.
+pub(crate) fn tick_every(period: Duration) {
+    // The SDK's wrapper returns an error for no status.
+    let _ = hostcalls::set_tick_period(period);
+}

@@ -1,0 +1,121 @@
+//! One worker as the host sees it: its root context.
+
+use crate::host;
+use crate::stream::Stream;
+use crate::worker::{Errand, Worker};
+use portcullis_core::policy::Policy;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, RootContext, StreamContext};
+use proxy_wasm::types::{BufferType, ContextType, Status};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Shared data under which workers take their numbers.
+const WORKERS_KEY: &str = "portcullis.workers";
+const MAX_CAS_TRIES: u32 = 1000;
+
+/// The root context: without a worker until its configuration was accepted.
+pub(crate) struct Root {
+    context_id: u32,
+    worker: Option<Rc<RefCell<Worker>>>,
+}
+
+impl Root {
+    pub(crate) fn new(context_id: u32) -> Self {
+        Self {
+            context_id,
+            worker: None,
+        }
+    }
+
+    fn start(&self) -> Result<Worker, String> {
+        let bytes = host::buffer(BufferType::PluginConfiguration);
+        let policy = Policy::read(&bytes).map_err(|error| error.to_string())?;
+        let number = worker_number()?;
+        // A queue wakes the last context that registered it, so each has one of its own.
+        let queue = hostcalls::register_shared_queue(&format!("portcullis.worker.{number}"))
+            .map_err(|status| format!("no shared queue: {status:?}"))?;
+        Ok(Worker::new(policy, queue))
+    }
+
+    fn run(&self, errand: Errand) {
+        let done = match errand {
+            Errand::Close(id) => host::as_context(id, self.context_id, host::close),
+            Errand::Restore(id) => {
+                let overflow = self.worker.as_ref().and_then(|worker| {
+                    let mut worker = worker.borrow_mut();
+                    worker.take_overflow(id)
+                });
+                let Some(bytes) = overflow else { return };
+                host::as_context(id, self.context_id, || {
+                    host::prepend_buffer(BufferType::DownstreamData, &bytes)
+                })
+            }
+        };
+        // The connection may have ended by itself meanwhile.
+        if let Err(refused) = done {
+            log::debug!("{errand:?}: {refused}");
+        }
+    }
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        match self.start() {
+            Ok(worker) => {
+                self.worker = Some(Rc::new(RefCell::new(worker)));
+                true
+            }
+            Err(error) => {
+                log::error!("configuration refused: {error}");
+                false
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::StreamContext)
+    }
+
+    fn create_stream_context(&self, context_id: u32) -> Option<Box<dyn StreamContext>> {
+        Some(Box::new(Stream::new(context_id, self.worker.clone())))
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        while let Ok(Some(message)) = hostcalls::dequeue_shared_queue(queue) {
+            if let Some(errand) = Errand::decode(&message) {
+                self.run(errand);
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let due = match &self.worker {
+            Some(worker) => worker.borrow_mut().ticked(),
+            None => return,
+        };
+        for context_id in due {
+            self.run(Errand::Close(context_id));
+        }
+    }
+}
+
+/// A number no other root context of this VM id has.
+fn worker_number() -> Result<u32, String> {
+    for _ in 0..MAX_CAS_TRIES {
+        let (value, cas) = hostcalls::get_shared_data(WORKERS_KEY)
+            .map_err(|status| format!("no shared data: {status:?}"))?;
+        let taken = value
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_le_bytes);
+        let number = taken.wrapping_add(1);
+        match hostcalls::set_shared_data(WORKERS_KEY, Some(&number.to_le_bytes()), cas) {
+            Ok(()) => return Ok(number),
+            Err(Status::CasMismatch) => {}
+            Err(status) => return Err(format!("no shared data: {status:?}")),
+        }
+    }
+    Err(format!("no worker number after {MAX_CAS_TRIES} tries"))
+}

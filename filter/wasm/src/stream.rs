@@ -1,0 +1,273 @@
+//! One connection: callbacks in, effects carried out.
+//!
+//! Envoy lets bytes be sent to the server outside the client's own callback only while it keeps
+//! the pointer to the client's buffer, which it drops when that callback returns `Continue`. So
+//! the callback continues by hostcall, which takes effect when it is over, and returns `Pause`.
+
+use crate::host::{self, Refused};
+use crate::worker::{Errand, Worker};
+use portcullis_core::policy::Counts;
+use portcullis_core::session::{Close, Note, Session};
+use proxy_wasm::traits::{Context, StreamContext};
+use proxy_wasm::types::{Action, BufferType, PeerType};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use BufferType::{DownstreamData, UpstreamData};
+
+/// A connection: without a session until it is announced.
+pub(crate) struct Stream {
+    context_id: u32,
+    worker: Option<Rc<RefCell<Worker>>>,
+    session: Option<Session>,
+    counted: Counts,
+}
+
+/// What of an effect is not bytes.
+struct Rest {
+    notes: Vec<Note>,
+    close: Close,
+}
+
+impl Stream {
+    pub(crate) fn new(context_id: u32, worker: Option<Rc<RefCell<Worker>>>) -> Self {
+        Self {
+            context_id,
+            worker,
+            session: None,
+            counted: Counts::default(),
+        }
+    }
+
+    /// Feeds the session with the client's bytes and sends on what may go.
+    fn client_data(&mut self, end: bool) -> Result<(), Refused> {
+        let Some(session) = &mut self.session else {
+            return host::continue_to_server();
+        };
+        let arrived = host::buffer(DownstreamData);
+        let overflow = self
+            .worker
+            .as_ref()
+            .and_then(|worker| worker.borrow_mut().take_overflow(self.context_id));
+        let bytes = match overflow {
+            // These came before, and are no longer in the buffer.
+            Some(earlier) => Cow::Owned([earlier, arrived.clone()].concat()),
+            None => Cow::Borrowed(&arrived[..]),
+        };
+        let effects = if end {
+            session.client_end(&bytes)
+        } else {
+            session.client_bytes(&bytes)
+        };
+        let left = bytes.get(bytes.len() - effects.left..).unwrap_or_default();
+        let untouched = left.is_empty() && effects.to_server == arrived;
+        let sent = if untouched {
+            host::continue_to_server()
+        } else {
+            self.send_on(&effects.to_server, left, end)
+        };
+        let rest = Rest {
+            notes: effects.notes,
+            close: effects.close,
+        };
+        self.settle(rest);
+        sent
+    }
+
+    /// Sends `bytes` to the server; `left` stays in the client's buffer.
+    fn send_on(&self, bytes: &[u8], left: &[u8], end: bool) -> Result<(), Refused> {
+        if bytes.is_empty() && !end {
+            return host::replace_buffer(DownstreamData, left);
+        }
+        host::replace_buffer(DownstreamData, bytes)?;
+        host::continue_to_server()?;
+        if !left.is_empty() {
+            // Continuing empties the buffer when this callback is over, so it has to wait.
+            if let Some(worker) = &self.worker {
+                let mut worker = worker.borrow_mut();
+                worker.keep_overflow(self.context_id, left.to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    /// Feeds the session with the server's bytes; sends on what they release.
+    fn server_data(&mut self, end: bool) -> Result<(), Refused> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let bytes = host::buffer(UpstreamData);
+        let waited = session.held() > 0;
+        let mut effects = session.server_bytes(&bytes);
+        if end {
+            let tail = session.server_end();
+            effects
+                .to_client
+                .to_mut()
+                .extend_from_slice(&tail.to_client);
+        }
+        let mut outcome = if effects.to_client == bytes {
+            Ok(())
+        } else {
+            host::replace_buffer(UpstreamData, &effects.to_client)
+        };
+        let rest = Rest {
+            notes: effects.notes,
+            close: effects.close,
+        };
+        let released = effects.to_server.into_owned();
+        if waited {
+            outcome = outcome.and(self.release(released));
+        }
+        self.settle(rest);
+        outcome
+    }
+
+    /// Sends released bytes on. Client bytes that did not fit into the guard lie behind them in
+    /// the host's buffer, from where they would go on with them unread: they are read first.
+    fn release(&mut self, mut released: Vec<u8>) -> Result<(), Refused> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let overflow = self
+            .worker
+            .as_ref()
+            .and_then(|worker| worker.borrow_mut().take_overflow(self.context_id));
+        let waiting = overflow.unwrap_or_else(|| host::buffer(DownstreamData));
+        if released.is_empty() && waiting.is_empty() {
+            return Ok(());
+        }
+        let effects = session.client_bytes(&waiting);
+        released.extend_from_slice(&effects.to_server);
+        let left = waiting
+            .get(waiting.len() - effects.left..)
+            .unwrap_or_default();
+        let sent = self.send_on(&released, left, false);
+        let rest = Rest {
+            notes: effects.notes,
+            close: effects.close,
+        };
+        self.settle(rest);
+        sent.inspect_err(|refused| self.cannot_release(*refused))
+    }
+
+    /// What waits can never be sent on by this host: the connection is stuck, so it ends.
+    fn cannot_release(&self, refused: Refused) {
+        log::error!(
+            "held commands cannot be sent on ({refused}); on this host set \
+             rcpt.metering to \"reply-452\""
+        );
+        if let Some(worker) = &self.worker {
+            let mut worker = worker.borrow_mut();
+            worker.metrics.count("portcullis_release_failed_total", 1);
+            worker.send(Errand::Close(self.context_id));
+        }
+    }
+
+    /// Logs, counts and closes as the session says.
+    fn settle(&mut self, rest: Rest) {
+        let (Some(session), Some(worker)) = (&self.session, &self.worker) else {
+            return;
+        };
+        let mut worker = worker.borrow_mut();
+        let counts = *session.counts();
+        if counts != self.counted {
+            worker.metrics.count_progress(&self.counted, &counts);
+            self.counted = counts;
+        }
+        for note in &rest.notes {
+            worker.metrics.count_note(note);
+            log_note(note, session);
+        }
+        match rest.close {
+            Close::Keep => {}
+            Close::Linger => worker.close_later(self.context_id),
+            Close::Now => worker.send(Errand::Close(self.context_id)),
+        }
+    }
+
+    fn is_opaque(&self) -> bool {
+        self.session.as_ref().is_none_or(Session::is_opaque)
+    }
+}
+
+impl Context for Stream {}
+
+impl StreamContext for Stream {
+    fn on_new_connection(&mut self) -> Action {
+        if let Some(worker) = &self.worker {
+            let mut worker = worker.borrow_mut();
+            let (session, note) = Session::new(Rc::clone(&worker.policy), host::source_address());
+            worker.metrics.count("portcullis_sessions_total", 1);
+            if let Some(note) = note {
+                worker.metrics.count_note(&note);
+            }
+            self.session = Some(session);
+        }
+        Action::Continue
+    }
+
+    fn on_downstream_data(&mut self, _size: usize, end: bool) -> Action {
+        if self.is_opaque() {
+            return Action::Continue;
+        }
+        if let Err(refused) = self.client_data(end) {
+            log::error!("client bytes pass unread: {refused}");
+            return Action::Continue;
+        }
+        Action::Pause
+    }
+
+    fn on_upstream_data(&mut self, _size: usize, end: bool) -> Action {
+        if !self.is_opaque()
+            && let Err(refused) = self.server_data(end)
+        {
+            log::error!("server bytes: {refused}");
+        }
+        Action::Continue
+    }
+
+    fn on_downstream_close(&mut self, _peer: PeerType) {
+        if let Some(worker) = &self.worker {
+            worker.borrow_mut().take_overflow(self.context_id);
+        }
+    }
+
+    fn on_log(&mut self) {
+        let Some(session) = &self.session else { return };
+        let Ok(record) = serde_json::to_vec(&session.record()) else {
+            return;
+        };
+        if let Err(refused) = host::set_property("portcullis", &record) {
+            log::warn!("no verdict for the access log: {refused}");
+        }
+    }
+}
+
+fn log_note(note: &Note, session: &Session) {
+    let client = match session.client() {
+        Some(client) => client.to_string(),
+        None => "unknown".to_owned(),
+    };
+    let (act, verdict) = match note {
+        Note::Closed(verdict) => ("close", verdict),
+        Note::Observed(verdict) => ("observe", verdict),
+        Note::Opaque(cause) if cause.is_desync() => {
+            log::warn!("client={client} passes unread: {}", cause.name());
+            return;
+        }
+        Note::Opaque(_) | Note::Exempt(_) => return,
+    };
+    let counts = &verdict.counts;
+    log::info!(
+        "client={client} verdict={act} rule={} tried={} accepted={} rejected={} consecutive={} \
+         wasted={}",
+        verdict.rule.name(),
+        counts.tried,
+        counts.accepted,
+        counts.rejected,
+        counts.consecutive,
+        counts.wasted
+    );
+}
