@@ -9,7 +9,10 @@
 //! - `worker`: what root and streams of one worker share.
 //! - `metrics`: counters by name.
 
-#![allow(missing_docs, reason = "the entry point is made by `proxy_wasm::main!`")]
+#![allow(
+    missing_docs,
+    reason = "the entry point is made by `proxy_wasm::main!`"
+)]
 
 mod host;
 mod metrics;

@@ -1,0 +1,176 @@
+//! The command line.
+
+mod replay;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::mta::{Mailboxes, Server, ServerOptions, raise_open_files};
+use crate::observe::LogLevel;
+use crate::plugin::FilterModule;
+use crate::serve::{Access, ProxyProtocol, ServeOptions, serve};
+
+/// Runs proxy-wasm network filters without Envoy, as Envoy would.
+#[derive(Debug, Parser)]
+#[command(name = "host-sim", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play text dialogues against a filter and say whether they went as written.
+    Replay(replay::Replay),
+    /// Serve real clients through a filter.
+    Serve(Serve),
+    /// Run a small mail server for demonstrations.
+    Mta(Mta),
+}
+
+#[derive(Debug, Args)]
+struct Filter {
+    /// The filter.
+    #[arg(long, env = "HOST_SIM_WASM", value_name = "FILE")]
+    wasm: PathBuf,
+    /// The filter's configuration.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Drop the filter's log lines below this level.
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+impl Filter {
+    fn module(&self) -> anyhow::Result<FilterModule> {
+        Ok(FilterModule::from_file(&self.wasm)?)
+    }
+
+    fn policy(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let read = |path: &Path| {
+            std::fs::read(path)
+                .with_context(|| format!("cannot read the policy {}", path.display()))
+        };
+        self.policy.as_deref().map(read).transpose()
+    }
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    filter: Filter,
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// The mail server.
+    #[arg(long, value_name = "ADDR")]
+    upstream: SocketAddr,
+    /// Worker threads, each with its own VM of the filter.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    workers: usize,
+    /// Every client begins with a PROXY protocol header (v1 or v2).
+    #[arg(long)]
+    proxy_protocol: bool,
+    /// Write no line per session to stderr.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct Mta {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// The domain whose mailboxes there are.
+    #[arg(long, default_value = "example.test")]
+    domain: String,
+    /// The mailboxes, by local part; postmaster is always there.
+    #[arg(long, default_value = "alice,bob", value_delimiter = ',')]
+    known: Vec<String>,
+    /// The reply to any other recipient; {address} in it becomes the address.
+    #[arg(long, default_value = "451 No such user", value_name = "LINE")]
+    unknown_reply: String,
+    /// Where the counters go at the end, and on SIGUSR1, as one JSON object.
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
+    /// CPU time one look-up burns, in microseconds.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    lookup_micros: u64,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// When it cannot be done at all; a scenario that fails is an exit code.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Replay(replay) => replay.run(),
+            Command::Serve(serve) => serve.run(),
+            Command::Mta(mta) => mta.run(),
+        }
+    }
+}
+
+impl Serve {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        raise_open_files();
+        let options = ServeOptions {
+            module: self.filter.module()?,
+            policy: self.filter.policy()?.unwrap_or_else(|| b"{}".to_vec()),
+            listen: self.listen,
+            upstream: self.upstream,
+            workers: self.workers,
+            proxy_protocol: if self.proxy_protocol {
+                ProxyProtocol::Expected
+            } else {
+                ProxyProtocol::Off
+            },
+            access: if self.quiet {
+                Access::Quiet
+            } else {
+                Access::Printed
+            },
+            log_level: self.filter.log_level,
+        };
+        serve(&options, announce)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Mta {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        raise_open_files();
+        let mailboxes = Mailboxes::new(&self.domain, &self.known)
+            .unknown_reply(&self.unknown_reply)
+            .lookup_cost(Duration::from_micros(self.lookup_micros));
+        let options = ServerOptions {
+            listen: self.listen,
+            mailboxes,
+            stats_file: self.stats,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let server = Server::bind(options).await?;
+            announce(server.local_addr()?);
+            server.run().await?;
+            anyhow::Ok(())
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The one line on stdout by which a caller knows where to connect.
+fn announce(address: SocketAddr) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed our stdout does not want to know.
+    let _closed = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+}

@@ -1,0 +1,87 @@
+//! `host-sim replay`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::Filter;
+use crate::plugin::FilterModule;
+use crate::scenario::{Failure, PlayOptions, Scenario, play};
+
+/// Play text dialogues against a filter.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The dialogues.
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Cut every write into segments of N bytes; 0 leaves them whole.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    split: usize,
+    /// Workers of the simulated host.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    workers: usize,
+    /// Show only what failed.
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl Replay {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let module = self.filter.module()?;
+        let options = PlayOptions {
+            policy: self.filter.policy()?,
+            split: self.split,
+            workers: self.workers,
+            log_level: self.filter.log_level,
+            ..PlayOptions::default()
+        };
+        let mut failed = 0;
+        for path in &self.scenarios {
+            match self.play(path, &module, &options) {
+                Ok(None) => println!("ok {}", path.display()),
+                Ok(Some(failure)) => {
+                    println!("FAILED: {failure}");
+                    failed += 1;
+                }
+                Err(error) => {
+                    println!("FAILED: {error:#}");
+                    failed += 1;
+                }
+            }
+        }
+        if failed == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!("{failed} of {} scenarios failed", self.scenarios.len());
+        Ok(ExitCode::FAILURE)
+    }
+
+    /// Plays one scenario and prints what happened in it.
+    fn play(
+        &self,
+        path: &Path,
+        module: &FilterModule,
+        options: &PlayOptions,
+    ) -> anyhow::Result<Option<Failure>> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the scenario {name}"))?;
+        let scenario: Scenario = text.parse().with_context(|| format!("{name}"))?;
+        let options = PlayOptions {
+            directory: path.parent().unwrap_or(Path::new(".")).to_owned(),
+            ..options.clone()
+        };
+        let report = play(&scenario, module, &options).with_context(|| format!("{name}"))?;
+        if !self.quiet || report.failure.is_some() {
+            println!("== {name}");
+            for entry in &report.entries {
+                println!("{entry}");
+            }
+        }
+        Ok(report.failure)
+    }
+}

@@ -1,0 +1,34 @@
+//! A simulator of Envoy as the proxy-wasm host of **network** filters.
+//!
+//! It loads any network filter by path, knows nothing of what the filter is
+//! for, and behaves as Envoy 1.40 was measured to behave: status codes, what
+//! Pause keeps and Continue lets go, closes that overtake unwritten bytes, one
+//! VM per worker, queues with one consumer, shared data that never goes away.
+//!
+//! - [`Simulator`]: deterministic, on a virtual clock; for tests.
+//! - [`scenario`]: text dialogues played in a simulator (`host-sim replay`).
+//! - [`serve`]: a TCP proxy around the same code (`host-sim serve`).
+//! - [`mta`]: a small mail server to talk to (`host-sim mta`).
+
+mod abi;
+mod cli;
+mod clock;
+mod connection;
+mod error;
+mod host;
+pub mod mta;
+mod observe;
+mod plugin;
+pub mod scenario;
+pub mod serve;
+mod shared;
+mod simulator;
+mod vm;
+mod worker;
+
+pub use cli::Cli;
+pub use clock::Timestamp;
+pub use error::HostError;
+pub use observe::{CloseReason, ConnId, LogLevel, LogLine, Summary, TrapReport};
+pub use plugin::FilterModule;
+pub use simulator::{Builder, Inbox, Piece, Simulator, Taken};

@@ -1,0 +1,147 @@
+//! Text dialogues: who speaks when, and what the other side must read.
+//!
+//! ```text
+//! # comment
+//! client: 203.0.113.7:40001       headers, all optional, before the dialogue
+//! local: 192.0.2.25:25
+//! policy: relative/path.json      or the JSON itself, from its opening brace
+//! server: mta known=alice,bob unknown="451 4.1.1 No such user"     default: script
+//!
+//! 0.000 S> 220 mx.example.test ESMTP      optional seconds since the start, a marker, a text
+//! C> EHLO bot                     the client writes the text and CRLF, in one segment
+//! C+ MAIL FROM:<a@b.test>         joined to the client's segment just before
+//! C*100 RCPT TO:<u{n}@x.test>     a hundred lines, {n} from 1; joined as C+ where it can be
+//! S> 250 ok                       the server writes; S+ and S*N likewise
+//! S< EHLO bot                     the server's next line is this
+//! C< 250 *                        the client's next line; a trailing * matches any rest
+//! C<*100 250 *                    the client's next hundred lines
+//! C|   S|                         the side ends its direction
+//! C!                              the client resets the connection
+//! C<|  S<|                        the end of the stream, nothing unread before it
+//! C<-  S<-                        nothing to read now, and the stream is open
+//! ?log TEXT                       some log line contains this (checked at the end)
+//! ?property NAME TEXT             so does what the filter set as this property
+//! ```
+//!
+//! Texts know `\r \n \t \\ \0 \xHH`; one that ends in a single `\` has no line end.
+
+mod parse;
+mod play;
+mod report;
+mod side;
+mod text;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use parse::{ErrorKind, ScenarioError};
+pub use play::{PlayError, PlayOptions, play};
+pub use report::{Entry, Failure, Report};
+pub use text::Pattern;
+
+/// A dialogue, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The address it connects to.
+    pub local: SocketAddr,
+    /// The filter's configuration, if the scenario brings one.
+    pub policy: Option<Policy>,
+    /// Who plays the server.
+    pub server: ServerRole,
+    /// The dialogue.
+    pub steps: Vec<Step>,
+    /// What must hold at the end.
+    pub checks: Vec<Check>,
+}
+
+/// Where a scenario's policy is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// In a file, relative to the scenario's own.
+    File(PathBuf),
+    /// In the scenario.
+    Inline(String),
+}
+
+/// Who plays the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerRole {
+    /// The scenario's own `S>` lines.
+    Script,
+    /// The demo mail server.
+    Mta {
+        /// Its domain.
+        domain: String,
+        /// Its mailboxes.
+        known: Vec<String>,
+        /// Its reply for all others; `None` for the server's default.
+        unknown: Option<String>,
+    },
+}
+
+/// The two ends of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `C`.
+    Client,
+    /// `S`.
+    Server,
+}
+
+/// One step of the dialogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The line in the file, from 1.
+    pub line: usize,
+    /// Not before this time since the start.
+    pub at: Option<Duration>,
+    /// What happens.
+    pub action: Action,
+}
+
+/// What happens in a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A side writes one segment.
+    Write(Side, Vec<u8>),
+    /// A side ends its direction.
+    HalfClose(Side),
+    /// The client resets the connection.
+    Abort,
+    /// A side must read this next.
+    Expect(Side, Expectation),
+}
+
+/// What a side must read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// This line, or these bytes.
+    Text(Pattern),
+    /// The end of the stream.
+    End,
+    /// Nothing for now.
+    Quiet,
+}
+
+/// What must hold at the end of the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The line in the file, from 1.
+    pub line: usize,
+    /// What is looked at.
+    pub subject: Subject,
+    /// What it must contain.
+    pub text: String,
+}
+
+/// What a check looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Any log line.
+    Log,
+    /// The property of this name.
+    Property(String),
+}

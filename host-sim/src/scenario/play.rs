@@ -1,0 +1,360 @@
+//! Playing a scenario against a filter.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::report::{Entry, Failure, Report};
+use super::side::{Reader, Verdict};
+use super::text::escape;
+use super::{Action, Check, Expectation, Policy, Scenario, ServerRole, Side, Step, Subject};
+use crate::error::HostError;
+use crate::mta::{Flow, Mailboxes, Session, Stats};
+use crate::observe::{CloseReason, ConnId, LogLevel};
+use crate::plugin::FilterModule;
+use crate::simulator::Simulator;
+
+/// How long the virtual clock may run on for an expectation to come true.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How scenarios are played.
+#[derive(Clone, Debug)]
+pub struct PlayOptions {
+    /// A policy that goes before the scenario's own.
+    pub policy: Option<Vec<u8>>,
+    /// Where a scenario's relative policy file is looked for.
+    pub directory: PathBuf,
+    /// Cut every write into segments of so many bytes; 0 leaves them whole.
+    pub split: usize,
+    /// How many workers the host has.
+    pub workers: usize,
+    /// The level below which log lines are dropped.
+    pub log_level: LogLevel,
+}
+
+impl Default for PlayOptions {
+    fn default() -> Self {
+        Self {
+            policy: None,
+            directory: PathBuf::from("."),
+            split: 0,
+            workers: 1,
+            log_level: LogLevel::Info,
+        }
+    }
+}
+
+/// Why a scenario could not be played at all.
+#[derive(Debug, Error)]
+pub enum PlayError {
+    /// The policy file cannot be read.
+    #[error("cannot read the policy {path}: {source}", path = path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The filter does not start.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+/// Plays a scenario from its first line to the end of the session.
+///
+/// # Errors
+/// When the policy cannot be read or the filter does not start with it. What
+/// the filter then does wrong is the [`Report`]'s failure.
+pub fn play(
+    scenario: &Scenario,
+    module: &FilterModule,
+    options: &PlayOptions,
+) -> Result<Report, PlayError> {
+    let mut sim = Simulator::builder_for(module)
+        .plugin_config(policy(scenario, options)?)
+        .workers(options.workers)
+        .log_level(options.log_level)
+        .build()?;
+    let conn = sim.open(scenario.client, scenario.local);
+    let mut player = Player {
+        sim,
+        conn,
+        split: options.split,
+        mta: None,
+        client: Reader::default(),
+        server: Reader::default(),
+        report: Report::default(),
+        logs_seen: 0,
+    };
+    player.start_server(&scenario.server);
+    for step in &scenario.steps {
+        if let Err(failure) = player.step(step) {
+            player.report.failure = Some(failure);
+            break;
+        }
+    }
+    player.finish();
+    player.judge(&scenario.checks);
+    Ok(player.report)
+}
+
+fn policy(scenario: &Scenario, options: &PlayOptions) -> Result<Vec<u8>, PlayError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| PlayError::Policy {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    match (&options.policy, &scenario.policy) {
+        (Some(policy), _) => Ok(policy.clone()),
+        (None, Some(Policy::Inline(policy))) => Ok(policy.clone().into_bytes()),
+        (None, Some(Policy::File(path))) => read(&options.directory.join(path)),
+        (None, None) => Ok(b"{}".to_vec()),
+    }
+}
+
+struct Player {
+    sim: Simulator,
+    conn: ConnId,
+    split: usize,
+    mta: Option<Session>,
+    client: Reader,
+    server: Reader,
+    report: Report,
+    logs_seen: usize,
+}
+
+impl Player {
+    fn start_server(&mut self, role: &ServerRole) {
+        if let ServerRole::Mta {
+            domain,
+            known,
+            unknown,
+        } = role
+        {
+            let mut mailboxes = Mailboxes::new(domain, known);
+            if let Some(reply) = unknown {
+                mailboxes = mailboxes.unknown_reply(reply);
+            }
+            let mut greeting = Vec::new();
+            let stats = Arc::new(Stats::default());
+            self.mta = Some(Session::start(Arc::new(mailboxes), stats, &mut greeting));
+            self.write(Side::Server, &greeting);
+        }
+        self.observe();
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Failure> {
+        if let Some(at) = step.at {
+            let wait = at.saturating_sub(self.sim.elapsed());
+            self.sim.advance(wait);
+            self.observe();
+        }
+        match &step.action {
+            Action::Write(side, bytes) => self.write(*side, bytes),
+            Action::HalfClose(side) => {
+                self.note(format!("{}|", side.letter()));
+                match side {
+                    Side::Client => self.sim.client_half_close(self.conn),
+                    Side::Server => self.sim.server_half_close(self.conn),
+                }
+            }
+            Action::Abort => {
+                self.note("C!".to_owned());
+                self.sim.client_abort(self.conn);
+            }
+            Action::Expect(side, expectation) => self.expect(step.line, *side, expectation)?,
+        }
+        self.observe();
+        Ok(())
+    }
+
+    /// Writes a segment, or the pieces it is to be cut into.
+    fn write(&mut self, side: Side, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.note(format!("{}> {}", side.letter(), escape(line)));
+        }
+        let size = if self.split == 0 {
+            bytes.len()
+        } else {
+            self.split
+        };
+        for piece in bytes.chunks(size.max(1)) {
+            match side {
+                Side::Client => self.sim.client_write(self.conn, piece),
+                Side::Server => self.sim.server_write(self.conn, piece),
+            }
+            if self.mta.is_none() || side == Side::Client {
+                self.observe();
+            }
+        }
+    }
+
+    /// Waits for an expectation as long as ticks of the filter can still change something.
+    fn expect(
+        &mut self,
+        line: usize,
+        side: Side,
+        expectation: &Expectation,
+    ) -> Result<(), Failure> {
+        let deadline = self.sim.elapsed() + PATIENCE;
+        loop {
+            let reader = match side {
+                Side::Client => &mut self.client,
+                Side::Server => &mut self.server,
+            };
+            let next = self.sim.until_next_tick();
+            let next = next.filter(|wait| self.sim.elapsed() + *wait <= deadline);
+            match (reader.meet(expectation), next) {
+                (Verdict::Met, _) => return Ok(()),
+                (Verdict::Wait, Some(wait)) => {
+                    self.sim.advance(wait);
+                    self.observe();
+                }
+                (Verdict::Wait, None) | (Verdict::Failed, _) => {
+                    return Err(Failure {
+                        line: Some(line),
+                        expected: expectation.describe(side),
+                        got: reader.describe(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Takes in what both sides have read, lets the demo server answer, until all is quiet.
+    fn observe(&mut self) {
+        loop {
+            self.note_logs();
+            let taken = self.sim.take_server(self.conn);
+            let bytes = taken.bytes.clone();
+            let (lines, ended) = self.server.take_in(taken);
+            for line in lines {
+                self.note(format!("S< {line}"));
+            }
+            if ended {
+                self.note("S<|".to_owned());
+            }
+            let taken = self.sim.take_client(self.conn);
+            let (lines, client_ended) = self.client.take_in(taken);
+            for line in lines {
+                self.note(format!("C< {line}"));
+            }
+            if client_ended {
+                self.note("C<|".to_owned());
+            }
+            if !self.answer(&bytes, ended) {
+                return;
+            }
+        }
+    }
+
+    /// The demo server's turn. Says whether it did anything.
+    fn answer(&mut self, bytes: &[u8], ended: bool) -> bool {
+        let Some(session) = &mut self.mta else {
+            return false;
+        };
+        if bytes.is_empty() && !ended {
+            return false;
+        }
+        let mut out = Vec::new();
+        let flow = session.receive(bytes, &mut out);
+        self.write(Side::Server, &out);
+        if flow == Flow::Close || ended {
+            self.note("S|".to_owned());
+            self.sim.server_half_close(self.conn);
+            self.mta = None;
+        }
+        true
+    }
+
+    /// Ends what is still open, so that the filter sees the session's end.
+    fn finish(&mut self) {
+        self.note("# the scenario ends".to_owned());
+        if self.sim.summary(self.conn).is_none() {
+            self.sim.client_half_close(self.conn);
+            self.observe();
+            self.sim.server_half_close(self.conn);
+            self.observe();
+        }
+        if self.sim.summary(self.conn).is_none() {
+            self.sim.client_abort(self.conn);
+            self.observe();
+        }
+        if let Some(summary) = self.sim.summary(self.conn).cloned() {
+            if summary.reason == CloseReason::Filter {
+                self.note("# closed by the filter".to_owned());
+            }
+            for (name, value) in &summary.properties {
+                let value = String::from_utf8_lossy(value);
+                self.note(format!("# property {name} {value}"));
+            }
+        }
+    }
+
+    /// The checks that look at the whole session; a trap fails any scenario.
+    fn judge(&mut self, checks: &[Check]) {
+        let failure = self.trap().or_else(|| {
+            let mut failures = checks.iter().filter_map(|check| self.check(check));
+            failures.next()
+        });
+        if self.report.failure.is_none() {
+            self.report.failure = failure;
+        }
+    }
+
+    fn trap(&self) -> Option<Failure> {
+        self.sim.traps().first().map(|trap| Failure {
+            line: None,
+            expected: "no trap".to_owned(),
+            got: format!("a trap in {}: {}", trap.callback, trap.message),
+        })
+    }
+
+    fn check(&self, check: &Check) -> Option<Failure> {
+        let (expected, got) = match &check.subject {
+            Subject::Log => {
+                let mut logs = self.sim.logs().iter();
+                if logs.any(|line| line.text.contains(&check.text)) {
+                    return None;
+                }
+                let all = format!("none of {} log lines with it", self.sim.logs().len());
+                (format!("a log line with `{}`", check.text), all)
+            }
+            Subject::Property(name) => {
+                let properties = self.sim.properties(self.conn);
+                let value = properties.get(name);
+                let value = value.map(|value| String::from_utf8_lossy(value).into_owned());
+                if value.as_ref().is_some_and(|set| set.contains(&check.text)) {
+                    return None;
+                }
+                let got = value.map_or("no such property".to_owned(), |set| format!("`{set}`"));
+                (format!("property {name} with `{}`", check.text), got)
+            }
+        };
+        Some(Failure {
+            line: Some(check.line),
+            expected,
+            got,
+        })
+    }
+
+    fn note_logs(&mut self) {
+        let new = self.sim.logs().iter().skip(self.logs_seen);
+        let new: Vec<Entry> = new
+            .map(|line| Entry {
+                at: self.sim.since_start(line.at),
+                text: format!("# log {} {}", line.level, line.text),
+            })
+            .collect();
+        self.logs_seen += new.len();
+        self.report.entries.extend(new);
+    }
+
+    fn note(&mut self, text: String) {
+        let at = self.sim.elapsed();
+        self.report.entries.push(Entry { at, text });
+    }
+}

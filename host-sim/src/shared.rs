@@ -1,0 +1,290 @@
+//! What all workers of one plugin share: data, queues and metrics.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::abi::Status;
+
+/// Called with a worker's index when a queue of its has got an item.
+pub(crate) type Wake = Box<dyn Fn(usize) + Send + Sync>;
+
+/// The state behind the shared data, queue and metric hostcalls.
+pub(crate) struct Shared {
+    data: Mutex<Data>,
+    queues: Mutex<Queues>,
+    metrics: Mutex<Metrics>,
+    wake: Wake,
+}
+
+#[derive(Default)]
+struct Data {
+    values: HashMap<Vec<u8>, (Vec<u8>, u32)>,
+    last_cas: u32,
+}
+
+#[derive(Default)]
+struct Queues {
+    tokens: HashMap<(String, Vec<u8>), u32>,
+    queues: HashMap<u32, Queue>,
+    /// What each worker still has to be told, oldest first.
+    ready: HashMap<usize, VecDeque<QueueReady>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    worker: usize,
+    context: u32,
+    items: VecDeque<Vec<u8>>,
+}
+
+/// A queue got an item; its consumer is to be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueReady {
+    /// The consumer's root context.
+    pub(crate) context: u32,
+    /// The queue.
+    pub(crate) token: u32,
+}
+
+#[derive(Default)]
+struct Metrics {
+    ids: HashMap<(MetricKind, String), u32>,
+    list: Vec<Metric>,
+}
+
+struct Metric {
+    kind: MetricKind,
+    name: String,
+    value: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum MetricKind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl MetricKind {
+    fn from_abi(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Counter),
+            1 => Some(Self::Gauge),
+            2 => Some(Self::Histogram),
+            _ => None,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(wake: Wake) -> Self {
+        Self {
+            data: Mutex::default(),
+            queues: Mutex::default(),
+            metrics: Mutex::default(),
+            wake,
+        }
+    }
+
+    /// The value and its compare-and-swap number. A key once set never goes away.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<(Vec<u8>, u32), Status> {
+        let data = lock(&self.data);
+        data.values.get(key).cloned().ok_or(Status::NotFound)
+    }
+
+    /// Sets a value. `cas` 0 means unchecked; a new key is never checked.
+    pub(crate) fn set(&self, key: Vec<u8>, value: Vec<u8>, cas: u32) -> Result<(), Status> {
+        let mut data = lock(&self.data);
+        if let Some((_, current)) = data.values.get(&key)
+            && cas != 0
+            && cas != *current
+        {
+            return Err(Status::CasMismatch);
+        }
+        data.last_cas = data.last_cas.checked_add(1).unwrap_or(1);
+        let cas = data.last_cas;
+        data.values.insert(key, (value, cas));
+        Ok(())
+    }
+
+    /// Registers a queue. The last to register a name is its only consumer;
+    /// items already queued stay.
+    pub(crate) fn register_queue(
+        &self,
+        vm_id: &str,
+        name: &[u8],
+        worker: usize,
+        context: u32,
+    ) -> u32 {
+        let mut queues = lock(&self.queues);
+        let next = u32::try_from(queues.tokens.len() + 1).unwrap_or(u32::MAX);
+        let key = (vm_id.to_owned(), name.to_vec());
+        let token = *queues.tokens.entry(key).or_insert(next);
+        let queue = queues.queues.entry(token).or_default();
+        queue.worker = worker;
+        queue.context = context;
+        token
+    }
+
+    pub(crate) fn resolve_queue(&self, vm_id: &str, name: &[u8]) -> Result<u32, Status> {
+        let key = (vm_id.to_owned(), name.to_vec());
+        let queues = lock(&self.queues);
+        queues.tokens.get(&key).copied().ok_or(Status::NotFound)
+    }
+
+    pub(crate) fn enqueue(&self, token: u32, item: Vec<u8>) -> Result<(), Status> {
+        let worker = {
+            let mut queues = lock(&self.queues);
+            let queue = queues.queues.get_mut(&token).ok_or(Status::NotFound)?;
+            queue.items.push_back(item);
+            let (worker, context) = (queue.worker, queue.context);
+            let ready = queues.ready.entry(worker).or_default();
+            ready.push_back(QueueReady { context, token });
+            worker
+        };
+        (self.wake)(worker);
+        Ok(())
+    }
+
+    pub(crate) fn dequeue(&self, token: u32) -> Result<Vec<u8>, Status> {
+        let mut queues = lock(&self.queues);
+        let queue = queues.queues.get_mut(&token).ok_or(Status::NotFound)?;
+        queue.items.pop_front().ok_or(Status::Empty)
+    }
+
+    /// The next `on_queue_ready` this worker owes.
+    pub(crate) fn next_ready(&self, worker: usize) -> Option<QueueReady> {
+        lock(&self.queues).ready.get_mut(&worker)?.pop_front()
+    }
+
+    /// Defines a metric, or finds the one with this kind and name.
+    pub(crate) fn define_metric(&self, kind: u32, name: &str) -> Result<u32, Status> {
+        let kind = MetricKind::from_abi(kind).ok_or(Status::BadArgument)?;
+        let mut metrics = lock(&self.metrics);
+        let key = (kind, name.to_owned());
+        if let Some(id) = metrics.ids.get(&key) {
+            return Ok(*id);
+        }
+        let id = u32::try_from(metrics.list.len()).map_err(|_| Status::BadArgument)?;
+        metrics.ids.insert(key, id);
+        let name = name.to_owned();
+        metrics.list.push(Metric {
+            kind,
+            name,
+            value: 0,
+        });
+        Ok(id)
+    }
+
+    /// Adds to a counter (upwards only) or a gauge.
+    pub(crate) fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
+        self.with_metric(id, |metric| match metric.kind {
+            MetricKind::Counter if offset > 0 => {
+                metric.value = metric.value.saturating_add(offset.unsigned_abs());
+                Ok(())
+            }
+            MetricKind::Gauge => {
+                metric.value = metric.value.saturating_add_signed(offset);
+                Ok(())
+            }
+            MetricKind::Counter | MetricKind::Histogram => Err(Status::BadArgument),
+        })
+    }
+
+    /// Adds to a counter, sets a gauge, counts one sample of a histogram.
+    pub(crate) fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
+        self.with_metric(id, |metric| {
+            metric.value = match metric.kind {
+                MetricKind::Counter => metric.value.saturating_add(value),
+                MetricKind::Gauge => value,
+                MetricKind::Histogram => metric.value.saturating_add(1),
+            };
+            Ok(())
+        })
+    }
+
+    pub(crate) fn metric_value(&self, id: u32) -> Result<u64, Status> {
+        self.with_metric(id, |metric| match metric.kind {
+            MetricKind::Histogram => Err(Status::BadArgument),
+            MetricKind::Counter | MetricKind::Gauge => Ok(metric.value),
+        })
+    }
+
+    fn with_metric<T>(
+        &self,
+        id: u32,
+        act: impl FnOnce(&mut Metric) -> Result<T, Status>,
+    ) -> Result<T, Status> {
+        let mut metrics = lock(&self.metrics);
+        let metric = metrics.list.get_mut(id as usize);
+        metric.map_or(Err(Status::NotFound), act)
+    }
+
+    /// Every metric by name: a counter's or gauge's value, a histogram's number of samples.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, u64> {
+        lock(&self.metrics)
+            .list
+            .iter()
+            .map(|metric| (metric.name.clone(), metric.value))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compare_and_swap_checks_only_keys_that_exist() {
+        let shared = Shared::new(Box::new(|_| {}));
+        let set = |value: &[u8], cas| shared.set(b"k".to_vec(), value.to_vec(), cas);
+        assert_eq!(shared.get(b"k"), Err(Status::NotFound));
+        assert_eq!(set(b"new key ignores cas", 77), Ok(()));
+        let (_, cas) = shared.get(b"k").unwrap();
+        assert_eq!(set(b"matching", cas), Ok(()));
+        assert_eq!(set(b"stale", cas), Err(Status::CasMismatch));
+        assert_eq!(set(b"", 0), Ok(()));
+        let (value, newer) = shared.get(b"k").unwrap();
+        assert!(value.is_empty() && newer > cas, "an emptied key stays");
+    }
+
+    #[test]
+    fn metrics_follow_their_kind() {
+        let shared = Shared::new(Box::new(|_| {}));
+        let counter = shared.define_metric(0, "c").unwrap();
+        let gauge = shared.define_metric(1, "g").unwrap();
+        let histogram = shared.define_metric(2, "h").unwrap();
+        assert_eq!(shared.define_metric(0, "c"), Ok(counter));
+        assert_eq!(shared.define_metric(3, "x"), Err(Status::BadArgument));
+        assert_eq!(shared.increment_metric(counter, 3), Ok(()));
+        let down = shared.increment_metric(counter, -1);
+        assert_eq!(down, Err(Status::BadArgument));
+        assert_eq!(shared.record_metric(gauge, 9), Ok(()));
+        assert_eq!(shared.increment_metric(gauge, -2), Ok(()));
+        assert_eq!(shared.record_metric(histogram, 1234), Ok(()));
+        assert_eq!(shared.metric_value(counter), Ok(3));
+        assert_eq!(shared.metric_value(gauge), Ok(7));
+        assert_eq!(shared.metric_value(histogram), Err(Status::BadArgument));
+        assert_eq!(shared.metric_value(99), Err(Status::NotFound));
+    }
+
+    #[test]
+    fn the_last_to_register_a_queue_is_told() {
+        let shared = Shared::new(Box::new(|_| {}));
+        let first = shared.register_queue("vm", b"q", 0, 1);
+        let second = shared.register_queue("vm", b"q", 1, 5);
+        assert_eq!(first, second);
+        assert_eq!(shared.resolve_queue("vm", b"q"), Ok(first));
+        assert_eq!(shared.resolve_queue("other", b"q"), Err(Status::NotFound));
+        assert_eq!(shared.enqueue(first, b"x".to_vec()), Ok(()));
+        assert!(shared.next_ready(0).is_none());
+        assert_eq!(shared.next_ready(1).map(|ready| ready.context), Some(5));
+        assert_eq!(shared.dequeue(first), Ok(b"x".to_vec()));
+        assert_eq!(shared.dequeue(first), Err(Status::Empty));
+        assert_eq!(shared.enqueue(99, Vec::new()), Err(Status::NotFound));
+    }
+}

@@ -1,0 +1,305 @@
+//! One worker: a VM and the connections it serves, without any input or output
+//! of its own.
+//!
+//! An edge (the simulator, the TCP proxy) calls the input methods, then takes
+//! [`Output`]s with [`Worker::poll_output`] until there are none. Time comes in by
+//! [`Worker::set_now`] before any input. Order within a worker is the order of inputs.
+
+mod deliver;
+mod settle;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::connection::{Connection, End, Phase};
+use crate::error::HostError;
+use crate::host::HostState;
+use crate::observe::{CloseReason, LogLine, Summary, TrapReport};
+use crate::plugin::{FilterModule, Plugin};
+use crate::shared::Shared;
+use crate::vm::{Action, Vm};
+
+/// Something the edge is to do for a connection.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The connection's context.
+    pub(crate) context: u32,
+    pub(crate) effect: Effect,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Connect to the server, then call `connected` or `connect_failed`.
+    Connect,
+    /// Write to the server.
+    ToServer(Vec<u8>),
+    /// End the direction to the server.
+    EndServer,
+    /// Write to the client.
+    ToClient(Vec<u8>),
+    /// End the direction to the client.
+    EndClient,
+    /// Flush what was written to the client, then close both sides.
+    Close,
+    /// The filter is done with the connection.
+    Finished(Summary),
+}
+
+/// What a worker is made of, kept to make a new VM after a trap.
+#[derive(Clone)]
+pub(crate) struct Recipe {
+    pub(crate) module: FilterModule,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) shared: Arc<Shared>,
+    /// The worker's index.
+    pub(crate) worker: usize,
+}
+
+/// A VM and its connections.
+pub(crate) struct Worker {
+    recipe: Recipe,
+    vm: Vm,
+    next_context: u32,
+    outputs: VecDeque<Output>,
+    traps: Vec<TrapReport>,
+    /// Closed connections whose contexts are still to end.
+    ending: VecDeque<u32>,
+    /// Connections whose buffer may have room again.
+    drained: VecDeque<u32>,
+}
+
+impl Worker {
+    /// Starts the first VM.
+    ///
+    /// # Errors
+    /// As [`Vm::start`].
+    pub(crate) fn start(recipe: Recipe, now: Timestamp) -> Result<Self, HostError> {
+        let root = 1;
+        let vm = Vm::start(&recipe.module, fresh_state(&recipe, now, root, 0))?;
+        Ok(Self {
+            recipe,
+            vm,
+            next_context: root + 1,
+            outputs: VecDeque::new(),
+            traps: Vec::new(),
+            ending: VecDeque::new(),
+            drained: VecDeque::new(),
+        })
+    }
+
+    /// Sets the time of what comes next.
+    pub(crate) fn set_now(&mut self, now: Timestamp) {
+        self.vm.state_mut().now = now;
+    }
+
+    /// A client has connected. Gives the context it is known by.
+    pub(crate) fn open(&mut self, peer: SocketAddr, local: SocketAddr) -> u32 {
+        if self.vm.is_dead() {
+            self.reload();
+        }
+        let context = self.next_context;
+        self.next_context += 1;
+        let state = self.vm.state_mut();
+        let (root, generation) = (state.root_context, state.generation);
+        let connection = Connection::new(context, generation, peer, local);
+        state.connections.insert(context, connection);
+        if self.vm.is_dead() {
+            self.fail(context);
+        } else {
+            self.call(context, |vm| vm.context_create(context, root));
+            let action = self.call(context, |vm| vm.new_connection(context));
+            if action == Some(Action::Continue) {
+                self.connect(context);
+            }
+        }
+        self.settle();
+        context
+    }
+
+    /// The server has been reached: bytes may flow.
+    pub(crate) fn connected(&mut self, context: u32) {
+        if let Some(connection) = self.connection_mut(context)
+            && connection.phase == Phase::Connecting
+        {
+            connection.phase = Phase::Open;
+            self.read_client(context);
+        }
+        self.settle();
+    }
+
+    /// The client wrote; nothing is lost when the host does not read now.
+    pub(crate) fn client_bytes(&mut self, context: u32, bytes: &[u8]) {
+        if let Some(connection) = self.connection_mut(context)
+            && !connection.is_closed()
+        {
+            connection.unread.bytes.extend_from_slice(bytes);
+            self.read_client(context);
+        }
+        self.settle();
+    }
+
+    /// The client ended its direction or is gone.
+    pub(crate) fn client_end(&mut self, context: u32, end: End) {
+        if let Some(connection) = self.connection_mut(context) {
+            connection.unread.end.get_or_insert(end);
+            self.read_client(context);
+        }
+        self.settle();
+    }
+
+    /// The server, reached at `from`, wrote.
+    pub(crate) fn server_bytes(&mut self, context: u32, from: SocketAddr, bytes: &[u8]) {
+        if let Some(connection) = self.connection_mut(context)
+            && connection.phase == Phase::Open
+        {
+            connection.heard_server = Some(from);
+            connection.upstream.bytes.extend_from_slice(bytes);
+            self.deliver_upstream(context);
+        }
+        self.settle();
+    }
+
+    /// The server ended its direction or is gone.
+    pub(crate) fn server_end(&mut self, context: u32, end: End) {
+        let open = self
+            .connection_mut(context)
+            .filter(|connection| connection.phase == Phase::Open && !connection.upstream.ended);
+        match (open, end) {
+            (Some(connection), End::HalfClose) => {
+                connection.upstream.ended = true;
+                self.deliver_upstream(context);
+            }
+            (Some(_), End::Reset) => self.close(context, CloseReason::ServerReset),
+            (None, _) => {}
+        }
+        self.settle();
+    }
+
+    /// The host itself ends a connection.
+    pub(crate) fn end_session(&mut self, context: u32, reason: CloseReason) {
+        self.close(context, reason);
+        self.settle();
+    }
+
+    /// When the filter wants its next tick.
+    pub(crate) fn next_tick(&self) -> Option<Timestamp> {
+        if self.vm.is_dead() {
+            return None;
+        }
+        self.vm.state().tick.map(|tick| tick.due)
+    }
+
+    /// Calls `on_tick` if it is due.
+    pub(crate) fn run_tick(&mut self) {
+        let now = self.vm.state().now;
+        if self.next_tick().is_none_or(|due| due > now) {
+            return;
+        }
+        let root = self.vm.state().root_context;
+        self.call(root, Vm::tick);
+        if let Some(tick) = &mut self.vm.state_mut().tick {
+            tick.due = now.after(tick.period);
+        }
+        self.settle();
+    }
+
+    /// Calls `on_queue_ready` once, if this worker is owed a call.
+    pub(crate) fn run_queue(&mut self) -> bool {
+        let shared = Arc::clone(&self.recipe.shared);
+        let Some(ready) = shared.next_ready(self.recipe.worker) else {
+            return false;
+        };
+        if ready.context == self.vm.state().root_context {
+            self.call(ready.context, |vm| vm.queue_ready(ready.token));
+            self.settle();
+        }
+        true
+    }
+
+    /// The next thing the edge has to do.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Log lines since the last call.
+    pub(crate) fn take_logs(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.vm.state_mut().logs)
+    }
+
+    /// Traps since the last call.
+    pub(crate) fn take_traps(&mut self) -> Vec<TrapReport> {
+        std::mem::take(&mut self.traps)
+    }
+
+    /// Whether bytes from this client would be read now.
+    pub(crate) fn wants_client_bytes(&self, context: u32) -> bool {
+        let limit = self.recipe.plugin.read_limit;
+        let connection = self.connection(context);
+        connection.is_some_and(|connection| connection.wants_client_bytes(limit))
+    }
+
+    pub(crate) fn connection(&self, context: u32) -> Option<&Connection> {
+        self.vm.state().connections.get(&context)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.vm.memory_bytes()
+    }
+
+    fn connection_mut(&mut self, context: u32) -> Option<&mut Connection> {
+        self.vm.state_mut().connections.get_mut(&context)
+    }
+
+    fn emit(&mut self, context: u32, effect: Effect) {
+        self.outputs.push_back(Output { context, effect });
+    }
+
+    /// Makes a new VM in place of the dead one (Envoy's `FAIL_RELOAD`). The
+    /// connections stay known, to be closed at their next data.
+    fn reload(&mut self) {
+        let old = self.vm.state();
+        let root = self.next_context;
+        let state = fresh_state(&self.recipe, old.now, root, old.generation + 1);
+        self.next_context += 1;
+        match Vm::start(&self.recipe.module, state) {
+            Ok(mut vm) => {
+                let old = self.vm.state_mut();
+                let new = vm.state_mut();
+                new.connections = std::mem::take(&mut old.connections);
+                let mut logs = std::mem::take(&mut old.logs);
+                logs.append(&mut new.logs);
+                new.logs = logs;
+                self.vm = vm;
+            }
+            Err(error) => self.traps.push(TrapReport {
+                at: self.vm.state().now,
+                worker: self.recipe.worker,
+                context: root,
+                callback: "reload",
+                message: error.to_string(),
+            }),
+        }
+    }
+}
+
+fn fresh_state(recipe: &Recipe, now: Timestamp, root: u32, generation: u32) -> HostState {
+    HostState {
+        plugin: Arc::clone(&recipe.plugin),
+        shared: Arc::clone(&recipe.shared),
+        worker: recipe.worker,
+        generation,
+        now,
+        root_context: root,
+        current: root,
+        effective: 0,
+        connections: BTreeMap::new(),
+        logs: Vec::new(),
+        tick: None,
+        after_calls: VecDeque::new(),
+        memory: None,
+        allocate: None,
+    }
+}

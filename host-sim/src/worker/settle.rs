@@ -1,0 +1,111 @@
+//! What follows a callback: deferred effects, closes, ends of contexts, traps.
+
+use super::{Effect, Worker};
+use crate::connection::Phase;
+use crate::host::AfterCall;
+use crate::observe::{CloseReason, TrapReport};
+use crate::vm::{CloseBy, Vm};
+
+impl Worker {
+    /// Runs a callback and then, as Envoy does, what it asked for meanwhile.
+    /// `None` when the VM is dead or died in it.
+    pub(super) fn call<R>(
+        &mut self,
+        context: u32,
+        callback: impl FnOnce(&mut Vm) -> Result<R, TrapReport>,
+    ) -> Option<R> {
+        if self.vm.is_dead() {
+            return None;
+        }
+        match callback(&mut self.vm) {
+            Ok(result) => {
+                self.run_after_calls();
+                Some(result)
+            }
+            Err(trap) => {
+                self.traps.push(trap);
+                self.fail(context);
+                None
+            }
+        }
+    }
+
+    fn run_after_calls(&mut self) {
+        while let Some((context, what)) = self.vm.state_mut().after_calls.pop_front() {
+            match (what, self.connection(context).map(|found| found.phase)) {
+                (AfterCall::ContinueDownstream, Some(Phase::Held)) => self.connect(context),
+                (AfterCall::ContinueDownstream, Some(Phase::Open)) => self.pass_downstream(context),
+                (AfterCall::ContinueDownstream, _) => {}
+                (AfterCall::Close, _) => self.close(context, CloseReason::Filter),
+            }
+        }
+    }
+
+    /// Lets a connection go on to the server.
+    pub(super) fn connect(&mut self, context: u32) {
+        if let Some(connection) = self.connection_mut(context)
+            && connection.phase == Phase::Held
+        {
+            connection.phase = Phase::Connecting;
+            self.emit(context, Effect::Connect);
+        }
+    }
+
+    /// Closes a connection after what was written to the client before.
+    pub(super) fn close(&mut self, context: u32, reason: CloseReason) {
+        if !self.mark_closed(context, reason) {
+            return;
+        }
+        let by = match reason {
+            CloseReason::ClientReset | CloseReason::Finished => CloseBy::Remote,
+            _ => CloseBy::Host,
+        };
+        if self.vm.state().has_context(context) {
+            self.call(context, |vm| vm.downstream_close(context, by));
+        }
+    }
+
+    /// Closes the connection a trap hit; the filter is told nothing more.
+    pub(super) fn fail(&mut self, context: u32) {
+        self.mark_closed(context, CloseReason::Trap);
+    }
+
+    fn mark_closed(&mut self, context: u32, reason: CloseReason) -> bool {
+        let Some(connection) = self.connection_mut(context) else {
+            return false;
+        };
+        if connection.is_closed() {
+            return false;
+        }
+        connection.phase = Phase::Closed(reason);
+        self.emit(context, Effect::Close);
+        self.ending.push_back(context);
+        true
+    }
+
+    /// Ends the contexts of closed connections and reads on where there is room
+    /// again, until nothing is left to do.
+    pub(super) fn settle(&mut self) {
+        loop {
+            if let Some(context) = self.ending.pop_front() {
+                self.end_context(context);
+            } else if let Some(context) = self.drained.pop_front() {
+                self.read_client(context);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn end_context(&mut self, context: u32) {
+        if !self.vm.is_dead() && self.vm.state().has_context(context) {
+            self.call(context, |vm| vm.end_context(context));
+        }
+        let Some(connection) = self.vm.state_mut().connections.remove(&context) else {
+            return;
+        };
+        if let Phase::Closed(reason) = connection.phase {
+            self.emit(context, Effect::Finished(connection.summary(reason)));
+        }
+    }
+}

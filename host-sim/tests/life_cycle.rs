@@ -1,0 +1,207 @@
+//! Loading, configuring, sharing between workers, trapping.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{filter, local, log_texts, peer, simulate};
+use portcullis_host_sim::{CloseReason, FilterModule, HostError, Simulator};
+
+/// Traps when the client says something of one byte.
+const TRAP_ON_ONE_BYTE: &str = r#"
+(func (export "proxy_on_downstream_data") (param i32 i32 i32) (result i32)
+  (if (i32.eq (local.get 1) (i32.const 1)) (then (unreachable))) (i32.const 0))"#;
+
+#[test]
+fn an_unknown_import_is_named() {
+    let module = r#"(module (import "env" "proxy_teleport" (func)) (memory (export "memory") 1))"#;
+    let error = FilterModule::from_bytes(&wat::parse_str(module).unwrap()).err();
+    let Some(HostError::UnknownImport { module, name }) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!((module.as_str(), name.as_str()), ("env", "proxy_teleport"));
+}
+
+#[test]
+fn what_is_no_filter_is_refused_with_a_reason() {
+    let error = FilterModule::from_bytes(b"no wasm").err();
+    assert!(
+        matches!(error, Some(HostError::Compile { .. })),
+        "{error:?}"
+    );
+    let error = FilterModule::from_file("/nonexistent.wasm".as_ref()).err();
+    assert!(matches!(error, Some(HostError::Read { .. })), "{error:?}");
+    let bare = FilterModule::from_bytes(&wat::parse_str("(module)").unwrap()).unwrap();
+    let error = Simulator::builder_for(&bare).build().err();
+    assert!(
+        matches!(error, Some(HostError::MissingExport { name: "memory" })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_refused_configuration_says_what_the_filter_logged() {
+    let module = filter(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (call $say (local.get 1)) (i32.const 0))"#,
+    );
+    let error = Simulator::builder_for(&module)
+        .plugin_config(b"{bad}")
+        .build()
+        .err();
+    let Some(HostError::ConfigurationRefused { callback, log }) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!((callback, log.as_str()), ("proxy_on_configure", "05"));
+}
+
+#[test]
+fn a_trap_while_starting_is_an_error_too() {
+    let module = filter(r#"(func (export "_initialize") unreachable)"#);
+    let error = Simulator::builder_for(&module).build().err();
+    let starting = matches!(&error, Some(HostError::StartTrapped { callback: "_initialize", message }) if message.contains("unreachable"));
+    assert!(starting, "{error:?}");
+}
+
+#[test]
+fn a_trap_ends_its_connection_now_and_the_vms_others_at_their_next_data() {
+    let (mut sim, first) = simulate(TRAP_ON_ONE_BYTE);
+    let second = sim.open(peer(), local());
+    sim.client_write(second, b"x");
+    assert_eq!(sim.summary(second).unwrap().reason, CloseReason::Trap);
+    assert_eq!(sim.traps().len(), 1);
+    assert_eq!(sim.traps()[0].callback, "proxy_on_downstream_data");
+    assert!(
+        sim.traps()[0].message.contains("unreachable"),
+        "{:?}",
+        sim.traps()
+    );
+    assert!(sim.summary(first).is_none(), "nothing happened to it yet");
+
+    let third = sim.open(peer(), local());
+    sim.client_write(third, b"EHLO a\r\n");
+    assert_eq!(
+        sim.server_inbox(third).bytes(),
+        b"EHLO a\r\n",
+        "a new VM serves"
+    );
+    sim.server_write(first, b"250 ok\r\n");
+    assert_eq!(sim.summary(first).unwrap().reason, CloseReason::Trap);
+    assert!(sim.take_client(first).ended);
+    sim.client_write(third, b"QUIT\r\n");
+    assert!(
+        sim.summary(third).is_none(),
+        "the new VM's connection lives on"
+    );
+}
+
+#[test]
+fn compare_and_swap_through_the_hostcalls() {
+    // Statuses of: get (none there), set with a cas on a new key, set with a stale
+    // cas, set with cas 0, get; then the sizes read.
+    let (sim, _) = simulate(
+        r#"(func $get (result i32)
+             (call $get_shared (i32.const 120) (i32.const 3) (i32.const 200) (i32.const 204) (i32.const 208)))
+           (func $set (param i32) (result i32)
+             (call $set_shared (i32.const 120) (i32.const 3) (i32.const 125) (i32.const 5) (local.get 0)))
+           (func (export "proxy_on_new_connection") (param i32) (result i32)
+             (call $say (call $get)) (call $say (call $set (i32.const 99)))
+             (call $say (call $set (i32.const 98))) (call $say (call $set (i32.const 0)))
+             (call $say (call $get)) (call $say (i32.load (i32.const 204)))
+             (call $say (call $set (i32.load (i32.const 208))))
+             (i32.const 0))"#,
+    );
+    assert_eq!(log_texts(&sim), ["01", "00", "08", "00", "00", "05", "00"]);
+}
+
+#[test]
+fn a_queue_has_one_consumer_among_the_workers() {
+    let module = filter(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $register (i32.const 120) (i32.const 3) (i32.const 200))) (i32.const 1))
+           (func (export "proxy_on_new_connection") (param i32) (result i32)
+             (call $say (call $enqueue (i32.load (i32.const 200)) (i32.const 125) (i32.const 5)))
+             (i32.const 0))
+           (func (export "proxy_on_queue_ready") (param i32 i32)
+             (call $say (call $dequeue (local.get 1) (i32.const 204) (i32.const 208)))
+             (call $say (i32.load (i32.const 208)))
+             (call $say (call $dequeue (local.get 1) (i32.const 204) (i32.const 208))))"#,
+    );
+    let mut sim = Simulator::builder_for(&module).workers(2).build().unwrap();
+    sim.open_on(0, peer(), local());
+    let seen: Vec<(usize, &str)> = sim
+        .logs()
+        .iter()
+        .map(|line| (line.worker, line.text.as_str()))
+        .collect();
+    assert_eq!(seen, [(0, "00"), (1, "00"), (1, "05"), (1, "07")]);
+}
+
+#[test]
+fn ticks_follow_the_virtual_clock_on_every_worker() {
+    let module = filter(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $tick (i32.const 30))) (i32.const 1))
+           (func (export "proxy_on_tick") (param i32) (call $say (i32.const 7)))"#,
+    );
+    let mut sim = Simulator::builder_for(&module).workers(2).build().unwrap();
+    sim.advance(Duration::from_millis(29));
+    assert!(sim.logs().is_empty());
+    sim.advance(Duration::from_millis(71));
+    let seen: Vec<(u128, usize)> = sim
+        .logs()
+        .iter()
+        .map(|line| (sim.since_start(line.at).as_millis(), line.worker))
+        .collect();
+    assert_eq!(seen, [(30, 0), (30, 1), (60, 0), (60, 1), (90, 0), (90, 1)]);
+    assert_eq!(sim.elapsed(), Duration::from_millis(100));
+}
+
+#[test]
+fn a_gone_context_is_refused_and_the_one_before_stays() {
+    // Sets a property as context 2, whatever happens after a bad choice.
+    let (mut sim, conn) = simulate(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $tick (i32.const 1))) (i32.const 1))
+           (func (export "proxy_on_tick") (param i32)
+             (call $say (call $act_as (i32.const 2))) (call $say (call $act_as (i32.const 77)))
+             (call $say (call $set_property (i32.const 130) (i32.const 7) (i32.const 125) (i32.const 5))))"#,
+    );
+    sim.advance(Duration::from_millis(1));
+    assert_eq!(log_texts(&sim), ["00", "02", "00"]);
+    assert_eq!(sim.properties(conn)["verdict"], b"value");
+}
+
+#[test]
+fn properties_can_be_read_and_set_until_the_log_callback() {
+    let (mut sim, conn) = simulate(
+        r#"(func (export "proxy_on_new_connection") (param i32) (result i32)
+             (call $say (call $get_property (i32.const 140) (i32.const 15) (i32.const 200) (i32.const 204)))
+             (drop (call $log (i32.const 2) (i32.load (i32.const 200)) (i32.load (i32.const 204))))
+             (call $say (call $get_property (i32.const 130) (i32.const 7) (i32.const 200) (i32.const 204)))
+             (i32.const 0))
+           (func (export "proxy_on_log") (param i32)
+             (drop (call $set_property (i32.const 130) (i32.const 7) (i32.const 125) (i32.const 5)))
+             (call $say (call $get_property (i32.const 130) (i32.const 7) (i32.const 200) (i32.const 204))))"#,
+    );
+    sim.client_abort(conn);
+    assert_eq!(log_texts(&sim), ["00", "203.0.113.7:40001", "01", "00"]);
+    assert_eq!(sim.summary(conn).unwrap().properties["verdict"], b"value");
+}
+
+#[test]
+fn the_same_calls_give_the_same_results() {
+    let run = || {
+        let (mut sim, conn) = simulate(TRAP_ON_ONE_BYTE);
+        sim.client_write(conn, b"EHLO a\r\n");
+        sim.server_write(conn, b"250 ok\r\n");
+        sim.advance(Duration::from_secs(1));
+        (
+            sim.client_inbox(conn),
+            sim.server_inbox(conn),
+            sim.wasm_memory_bytes(),
+        )
+    };
+    assert_eq!(run(), run());
+    assert_eq!(run().2, 16 * 64 * 1024);
+}

@@ -1,0 +1,230 @@
+//! Reading and playing text dialogues.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod common;
+
+use common::{filter, pass_through};
+use portcullis_host_sim::scenario::{
+    Action, ErrorKind, PlayOptions, Policy, Report, Scenario, ScenarioError, ServerRole, Side, play,
+};
+
+fn parse(text: &str) -> Result<Scenario, ScenarioError> {
+    text.parse()
+}
+
+fn run(text: &str, split: usize) -> Report {
+    let options = PlayOptions {
+        split,
+        ..PlayOptions::default()
+    };
+    play(&parse(text).unwrap(), &pass_through(), &options).unwrap()
+}
+
+#[test]
+fn errors_name_the_line_and_the_mend() {
+    let table = [
+        ("hello: x", 1, ErrorKind::UnknownHeader("hello".into())),
+        ("# c\nclient: here", 2, ErrorKind::BadAddress("here".into())),
+        ("server: qmail", 1, ErrorKind::BadServer("qmail".into())),
+        (
+            "server: mta known=\"a",
+            1,
+            ErrorKind::BadServer("mta known=\"a".into()),
+        ),
+        ("\n\nX> hi", 3, ErrorKind::UnknownMarker("X>".into())),
+        ("S! ", 1, ErrorKind::UnknownMarker("S!".into())),
+        (
+            "C> hi\nclient: 192.0.2.1:1",
+            2,
+            ErrorKind::UnknownMarker("client:".into()),
+        ),
+        ("C*0 x", 1, ErrorKind::BadCount("C*0".into())),
+        ("C<*x y", 1, ErrorKind::BadCount("C<*x".into())),
+        ("C+ x", 1, ErrorKind::NothingToJoin("C+".into())),
+        ("S> x\nC+ x", 2, ErrorKind::NothingToJoin("C+".into())),
+        ("C> x\n1.0 C+ x", 2, ErrorKind::TimeOnJoined),
+        ("C> \\y", 1, ErrorKind::BadEscape("\\y".into())),
+        ("C< \\x0", 1, ErrorKind::BadEscape("\\x0".into())),
+        (
+            "server: mta known=a\nS> 220 x",
+            2,
+            ErrorKind::ServerSpeaksItself,
+        ),
+        (
+            "1.0 C> a\n0.5 C> b",
+            2,
+            ErrorKind::TimeGoesBack("0.5".into()),
+        ),
+        ("?log ", 1, ErrorKind::EmptyCheck("?log".into())),
+        ("?property a", 1, ErrorKind::EmptyCheck("?property".into())),
+        ("?what x", 1, ErrorKind::UnknownMarker("?what".into())),
+    ];
+    for (text, line, kind) in table {
+        assert_eq!(parse(text), Err(ScenarioError { line, kind }), "{text}");
+    }
+}
+
+#[test]
+fn headers_and_segments() {
+    let scenario = parse(
+        "client: [2001:db8::7]:40001\nlocal: 192.0.2.9:25\npolicy: {\"a\": 1}\n\
+         server: script\n\n0.5 S> 220 a\nS+ b\nC> one\nC*2 n{n}\nC+ end\\\nC*1 new\nC> alone\n",
+    )
+    .unwrap();
+    assert_eq!(scenario.client.to_string(), "[2001:db8::7]:40001");
+    assert_eq!(scenario.policy, Some(Policy::Inline("{\"a\": 1}".into())));
+    let writes: Vec<(usize, Side, &[u8])> = scenario
+        .steps
+        .iter()
+        .map(|step| match &step.action {
+            Action::Write(side, bytes) => (step.line, *side, bytes.as_slice()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected: [(usize, Side, &[u8]); 3] = [
+        (6, Side::Server, b"220 a\r\nb\r\n"),
+        (8, Side::Client, b"one\r\nn1\r\nn2\r\nendnew\r\n"),
+        (12, Side::Client, b"alone\r\n"),
+    ];
+    assert_eq!(writes, expected);
+    let scenario =
+        parse("policy: a/b.json\nserver: mta known=a,b unknown=\"550 no one\" domain=x.test");
+    let scenario = scenario.unwrap();
+    assert_eq!(scenario.policy, Some(Policy::File("a/b.json".into())));
+    let mta = ServerRole::Mta {
+        domain: "x.test".into(),
+        known: vec!["a".into(), "b".into()],
+        unknown: Some("550 no one".into()),
+    };
+    assert_eq!(scenario.server, mta);
+}
+
+const SCRIPTED: &str = r"
+0.000 S> 220 mx
+C< 220 *
+0.250 C> EHLO a
+C+ MAIL FROM:<a@b.test>
+S< EHLO a
+S<-
+";
+
+#[test]
+fn a_failed_expectation_names_line_expectation_and_what_came() {
+    let report = run(SCRIPTED, 0);
+    let failure = report.failure.unwrap();
+    assert_eq!(
+        failure.to_string(),
+        "line 7: expected nothing to read for the server and the stream open, \
+         got `MAIL FROM:<a@b.test>`"
+    );
+    let mend = SCRIPTED.replace(
+        "S<-",
+        "S< MAIL*\nS<-\nC|\nS<|\nS> 221 bye\nS|\nC< 221 bye\nC<|",
+    );
+    assert_eq!(run(&mend, 0).failure, None);
+    assert_eq!(run(&mend, 1).failure, None, "segmentation changes nothing");
+    let report = run(&mend.replace("C<|", "C<-"), 0);
+    assert!(
+        report
+            .failure
+            .unwrap()
+            .got
+            .contains("the end of the stream")
+    );
+}
+
+#[test]
+fn times_and_both_sides_are_in_the_report() {
+    let report = run(SCRIPTED, 0);
+    let lines: Vec<String> = report.entries.iter().map(ToString::to_string).collect();
+    assert!(
+        lines.contains(&"    0.000 C< 220 mx".to_owned()),
+        "{lines:#?}"
+    );
+    assert!(
+        lines.contains(&"    0.250 S< EHLO a".to_owned()),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn the_demo_server_can_play_the_server() {
+    let dialogue = r#"
+server: mta known=alice unknown="550 5.1.1 <{address}> unknown"
+C< 220 *
+C> EHLO a
+C<*6 250*
+C> MAIL FROM:<s@x.test>
+C*2 RCPT TO:<no{n}@example.test>
+C+ RCPT TO:<alice@example.test>
+C< 250 2.1.0 *
+C< 550 5.1.1 <no1@example.test> unknown
+C< 550 5.1.1 <no2@example.test> unknown
+C< 250 2.1.5 *
+C> QUIT
+C< 221 *
+C<|
+"#;
+    for split in [0, 1, 7] {
+        assert_eq!(run(dialogue, split).failure, None, "split {split}");
+    }
+}
+
+#[test]
+fn waiting_for_an_expectation_lets_ticks_fire_and_ends() {
+    // Closes context 2 on the tick after 3 s.
+    let module = filter(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $tick (i32.const 3000))) (i32.const 1))
+           (func (export "proxy_on_tick") (param i32)
+             (call $say (i32.const 42))
+             (drop (call $act_as (i32.const 2))) (drop (call $close (i32.const 2))))"#,
+    );
+    let options = PlayOptions::default();
+    let scenario = parse("S> 220 mx\nC< 220 mx\nC<-\nC<|\n?log 42\n").unwrap();
+    let report = play(&scenario, &module, &options).unwrap();
+    assert_eq!(report.failure, None);
+    let closed = report
+        .entries
+        .iter()
+        .find(|entry| entry.text == "C<|")
+        .unwrap();
+    assert_eq!(closed.at.as_secs(), 3);
+    let scenario = parse("S> 220 mx\nC< 220 mx\nC< never\n").unwrap();
+    assert!(
+        play(&scenario, &module, &options)
+            .unwrap()
+            .failure
+            .is_some()
+    );
+}
+
+#[test]
+fn checks_look_at_logs_and_properties_and_any_trap_fails() {
+    let module = filter(
+        r#"(func (export "proxy_on_log") (param i32)
+             (call $say (i32.const 12))
+             (drop (call $set_property (i32.const 130) (i32.const 7) (i32.const 125) (i32.const 5))))"#,
+    );
+    let options = PlayOptions::default();
+    let play = |text: &str| play(&parse(text).unwrap(), &module, &options).unwrap();
+    assert_eq!(play("C> a\n?log 12\n?property verdict val").failure, None);
+    let failure = play("C> a\n?log 13").failure.unwrap();
+    assert_eq!(
+        (failure.line, failure.expected.as_str()),
+        (Some(2), "a log line with `13`")
+    );
+    let failure = play("C> a\n?property verdict other").failure.unwrap();
+    assert_eq!(failure.got, "`value`");
+    let failure = play("C> a\n?property missing other").failure.unwrap();
+    assert_eq!(failure.got, "no such property");
+
+    let module = filter(r#"(func (export "proxy_on_log") (param i32) unreachable)"#);
+    let report = portcullis_host_sim::scenario::play(&parse("C> a").unwrap(), &module, &options);
+    let failure = report.unwrap().failure.unwrap();
+    assert!(
+        failure.got.starts_with("a trap in proxy_on_log"),
+        "{failure}"
+    );
+}
