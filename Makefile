@@ -1,0 +1,157 @@
+# Portcullis: everything there is to do, one target each. `make help` lists them.
+# Targets may run in parallel (-j) and in several makes at once: the set-up steps
+# and cargo take their own locks.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+# -- Variables ---------------------------------------------------------------
+
+##= WASM_TOOLCHAIN=auto: what compiles the filter, auto, rustup or debian
+WASM_TOOLCHAIN ?= auto
+##= PORTCULLIS_CACHE=~/.cache/portcullis: what set-up installs, shared by all clones
+PORTCULLIS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/portcullis
+##= CARGO_FLAGS=: passed to every cargo, such as --locked
+CARGO_FLAGS ?=
+##= LISTEN=127.0.0.1:2525: run: where clients connect
+LISTEN ?= 127.0.0.1:2525
+##= UPSTREAM=: run: the mail server, host:port; empty starts a demo one
+UPSTREAM ?=
+##= ADMIN=127.0.0.1:9901: run: Envoy's admin page
+ADMIN ?= 127.0.0.1:9901
+##= POLICY=: run: a policy file (envoy/policies/); empty is the default policy
+POLICY ?=
+##= WORKERS=2: run: worker threads
+WORKERS ?= 2
+##= PROXY_PROTOCOL=off: run: on, clients come through a PROXY v1/v2 front
+PROXY_PROTOCOL ?= off
+##= UPSTREAM_PROXY_PROTOCOL=off: run: v1 or v2, tell the mail server the client
+UPSTREAM_PROXY_PROTOCOL ?= off
+##= HOST=envoy: run: envoy, or sim for machines without Envoy
+HOST ?= envoy
+##= DEMO_ARGS=: demo: flags of portcullis-demo, such as --bots 50
+DEMO_ARGS ?=
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+SETUP := scripts/setup
+
+PORTCULLIS_WASM := $(TARGET)/portcullis.wasm
+PORTCULLIS_HOST_SIM := $(TARGET)/debug/host-sim
+PORTCULLIS_ENVOY = $(shell $(SETUP)/envoy --path)
+PORTCULLIS_PYTHON = $(shell $(SETUP)/python-clients --path)
+export WASM_TOOLCHAIN PORTCULLIS_CACHE
+# A failed expectation says what it is; where anyhow was called tells nothing more.
+export RUST_LIB_BACKTRACE ?= 0
+
+# What the launcher, the demo and the tests are told.
+WHERE = PORTCULLIS_WASM='$(PORTCULLIS_WASM)' PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' \
+	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)'
+
+# Always the same selection: cargo unites features over what is selected, tests'
+# dependencies included once any test is, and another one would compile wasmtime
+# once more. That is why programs are built together with one small test.
+NATIVE := --workspace --exclude portcullis-filter --features portcullis-core/schema
+PROGRAMS := --bins --test wasm_artifact
+E2E = $(patsubst tests/tests/%.rs,--test %,$(wildcard tests/tests/*.rs)) \
+	$(patsubst tests/tests/%/main.rs,--test %,$(wildcard tests/tests/*/main.rs))
+
+# -- Everyday ----------------------------------------------------------------
+
+.PHONY: help
+help: ## this list
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+	@echo 'Variables (make TARGET NAME=value), with their defaults:'
+	@sed -n 's/^##= \([^:]*\(:[0-9]*\)\{0,1\}\): \(.*\)/  \1|\3/p' Makefile | awk -F'|' '{ printf "%-40s %s\n", $$1, $$2 }'
+
+.PHONY: run
+run: wasm build $(if $(filter sim,$(HOST)),,setup-envoy) ## start the guard before a mail server; Ctrl-C ends it
+	@exec env $(WHERE) '$(TARGET)/debug/portcullis-run' \
+		--listen '$(LISTEN)' --admin '$(ADMIN)' --workers '$(WORKERS)' --host '$(HOST)' \
+		--proxy-protocol '$(PROXY_PROTOCOL)' --upstream-proxy-protocol '$(UPSTREAM_PROXY_PROTOCOL)' \
+		$(if $(UPSTREAM),--upstream '$(UPSTREAM)') $(if $(POLICY),--policy '$(POLICY)')
+
+.PHONY: demo
+demo: wasm build setup-envoy ## play the attack without and with the guard
+	@exec env $(WHERE) '$(TARGET)/debug/portcullis-demo' $(DEMO_ARGS)
+
+.PHONY: test
+test: wasm setup-envoy setup-packages setup-python-clients setup-node setup-wasm-bindgen-runner ## every test: native, wasm32 in Node, real Envoy and Postfix
+	@$(WHERE) CARGO_FLAGS='$(CARGO_FLAGS)' scripts/test-all $(NATIVE)
+
+.PHONY: test-counts
+test-counts: ## the counts of the last `make test`, once more
+	@cat '$(TARGET)/test-counts'
+
+.PHONY: ci
+ci: ## what continuous integration runs
+	@bash .ci/run
+
+.PHONY: clean
+clean: ## remove what was built here (not what set-up installed)
+	rm -rf '$(TARGET)' .run
+
+# -- Building ----------------------------------------------------------------
+
+.PHONY: wasm
+wasm: setup-wasm-toolchain ## build target/portcullis.wasm
+	@scripts/wasm-build '$(PORTCULLIS_WASM)' $(CARGO_FLAGS)
+
+.PHONY: build
+build: setup-rust ## build the native programs: host-sim, launcher, demo
+	@echo 'build: native programs'
+	@cargo build --quiet $(CARGO_FLAGS) $(NATIVE) $(PROGRAMS)
+
+.PHONY: schema
+schema: setup-rust ## write envoy/policy.schema.json from the policy's types
+	@scripts/schema --write $(CARGO_FLAGS) $(NATIVE)
+
+# -- Checking ----------------------------------------------------------------
+
+.PHONY: lint
+lint: setup-rust setup-wasm-toolchain ## formatting and clippy, native and wasm32
+	@echo 'lint: cargo fmt'
+	@cargo fmt --all --check
+	@echo 'lint: cargo clippy, native'
+	@cargo clippy --quiet $(CARGO_FLAGS) $(NATIVE) --all-targets -- -D warnings
+	@echo 'lint: cargo clippy, wasm32'
+	@scripts/wasm-cargo clippy --quiet -p portcullis-filter $(CARGO_FLAGS) -- -D warnings
+
+.PHONY: deny
+deny: setup-rust ## licences, bans and sources of dependencies (needs cargo-deny)
+	@cargo deny --offline check licenses bans sources
+
+.PHONY: test-core
+test-core: setup-rust ## the core's tests, native: the quick loop
+	@cargo test $(CARGO_FLAGS) -p portcullis-core
+
+.PHONY: test-wasm-node
+test-wasm-node: setup-wasm-toolchain setup-node setup-wasm-bindgen-runner ## the core's unit tests as WebAssembly in Node
+	@scripts/test-wasm-node $(CARGO_FLAGS)
+
+.PHONY: test-e2e
+test-e2e: wasm build setup-envoy setup-packages setup-python-clients ## only the tests on real Envoy and real servers
+	@$(WHERE) cargo test $(CARGO_FLAGS) $(NATIVE) $(E2E) --no-fail-fast
+
+.PHONY: wasm-check
+wasm-check: wasm ## size, imports, exports and freshness of the .wasm
+	@PORTCULLIS_WASM='$(PORTCULLIS_WASM)' cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test wasm_artifact
+
+.PHONY: schema-check
+schema-check: setup-rust ## fails when envoy/policy.schema.json is stale
+	@scripts/schema --check $(CARGO_FLAGS) $(NATIVE)
+
+# -- Set-up ------------------------------------------------------------------
+
+STEPS := rust wasm-toolchain envoy packages python-clients node wasm-bindgen-runner
+
+.PHONY: setup
+setup: $(STEPS:%=setup-%) ## install all that the targets above need (they do it themselves, too)
+	@echo 'setup: complete'
+
+.PHONY: $(STEPS:%=setup-%)
+$(STEPS:%=setup-%): setup-%:
+	@$(SETUP)/$*
+setup-wasm-toolchain setup-wasm-bindgen-runner: setup-rust
