@@ -1,0 +1,177 @@
+//! The attackers: each session guesses names in groups of five, RSET between them, until its names
+//! are used up or it is cut.
+
+use std::{
+    fmt::Write as _,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use indicatif::ProgressBar;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{options::Options, wire::Wire};
+
+/// Names guessed in one transaction, as the bots of the field do.
+const GROUP: u32 = 5;
+
+/// Connections opened at once. A server's queue of connections not yet accepted holds 128 by
+/// custom; one that overflows it may believe itself connected for ever (SYN cookies), and an SMTP
+/// client waits for the server to speak first.
+const OPENING_AT_ONCE: usize = 64;
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It tried all its names.
+    NamesUsedUp,
+    /// It read a 421, and then the end of the stream.
+    Cut,
+    /// It was cut without a word, or heard more after its 421.
+    CutBadly,
+}
+
+/// What became of one session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session {
+    /// Guesses that were answered.
+    pub(super) guesses: u32,
+    pub(super) end: End,
+}
+
+/// What became of one bot.
+#[derive(Debug, Default)]
+pub(super) struct Bot {
+    pub(super) sessions: Vec<Session>,
+}
+
+impl Bot {
+    /// Whether no session of it went on to its last name.
+    pub(super) fn is_cut(&self) -> bool {
+        self.sessions.iter().all(|session| session.end == End::Cut)
+    }
+}
+
+/// Lets all bots loose on a server.
+pub(super) async fn attack(
+    options: &Options,
+    server: SocketAddr,
+    progress: &ProgressBar,
+) -> io::Result<Vec<Bot>> {
+    let at_once = Arc::new(Semaphore::new(options.at_once as usize));
+    let opening = Arc::new(Semaphore::new(OPENING_AT_ONCE));
+    let mut running = JoinSet::new();
+    // Every bot's first session comes before any bot's second, so that all attack at once.
+    for session in 0..options.sessions {
+        for bot in 0..options.bots {
+            let guesser = Guesser { bot, session, names: options.names, progress: progress.clone() };
+            let (at_once, opening) = (Arc::clone(&at_once), Arc::clone(&opening));
+            running.spawn(async move {
+                let _turn = at_once.acquire_owned().await.map_err(io::Error::other)?;
+                let door = opening.acquire_owned().await.map_err(io::Error::other)?;
+                let wire = Wire::open(address(bot), server).await?;
+                drop(door);
+                io::Result::Ok((bot, guesser.run(wire).await?))
+            });
+        }
+    }
+    let mut bots: Vec<Bot> = (0..options.bots).map(|_| Bot::default()).collect();
+    while let Some(finished) = running.join_next().await {
+        let (bot, session) = finished.map_err(io::Error::other)??;
+        if let Some(bot) = bots.get_mut(usize::from(bot)) {
+            bot.sessions.push(session);
+        }
+    }
+    Ok(bots)
+}
+
+/// One session of one bot.
+#[derive(Debug)]
+struct Guesser {
+    bot: u16,
+    session: u32,
+    names: u32,
+    progress: ProgressBar,
+}
+
+impl Guesser {
+    async fn run(self, mut wire: Wire) -> io::Result<Session> {
+        wire.expect("EHLO bot.example.org", 250).await?;
+        let mut guesses = 0;
+        while guesses < self.names {
+            let group = GROUP.min(self.names - guesses);
+            wire.send(self.group(guesses, group).as_bytes()).await?;
+            match self.read_group(&mut wire, group).await? {
+                Answers::All => guesses += group,
+                Answers::Cut { answered, end } => {
+                    guesses += answered;
+                    self.progress.inc((self.names - guesses).into());
+                    return Ok(Session { guesses, end });
+                }
+            }
+        }
+        // It leaves as bots do, without QUIT.
+        Ok(Session { guesses, end: End::NamesUsedUp })
+    }
+
+    /// MAIL, a group of guesses and RSET in one write.
+    fn group(&self, from: u32, count: u32) -> String {
+        let mut text = String::from("MAIL FROM:<offer@bot.example.org>\r\n");
+        for name in from..from + count {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "RCPT TO:<guess{}.{}.{name}@example.test>\r\n", self.bot, self.session);
+        }
+        text.push_str("RSET\r\n");
+        text
+    }
+
+    async fn read_group(&self, wire: &mut Wire, count: u32) -> io::Result<Answers> {
+        let mut guesses = 0;
+        for place in 0..count + 2 {
+            let guess = (1..=count).contains(&place);
+            match reply_or_end(wire).await? {
+                Some(421) => {
+                    let answered = guesses + u32::from(guess);
+                    self.progress.inc(u64::from(guess));
+                    let after = reply_or_end(wire).await?;
+                    let end = if after.is_none() { End::Cut } else { End::CutBadly };
+                    return Ok(Answers::Cut { answered, end });
+                }
+                None => return Ok(Answers::Cut { answered: guesses, end: End::CutBadly }),
+                Some(_) if guess => {
+                    guesses += 1;
+                    self.progress.inc(1);
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(Answers::All)
+    }
+}
+
+/// What a group of guesses brought.
+#[derive(Debug)]
+enum Answers {
+    /// A reply to each.
+    All,
+    /// The end, after so many of them were answered.
+    Cut {
+        answered: u32,
+        end: End,
+    },
+}
+
+/// A reset is an end too, the rudest one.
+async fn reply_or_end(wire: &mut Wire) -> io::Result<Option<u16>> {
+    match wire.reply().await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+        other => other,
+    }
+}
+
+/// The bot's own address: 127.20.0.1 and on.
+fn address(bot: u16) -> Ipv4Addr {
+    let [high, low] = (bot + 1).to_be_bytes();
+    Ipv4Addr::new(127, 20, high, low)
+}

@@ -1,0 +1,11 @@
+//! Real Envoy: its configuration rendered from `envoy/envoy.yaml`, its process, its administration
+//! interface.
+
+mod admin;
+mod config;
+mod process;
+mod render;
+
+pub use admin::Admin;
+pub use config::{EnvoyConfig, FromClients, Guard, HostPort, ToServer};
+pub use process::Envoy;

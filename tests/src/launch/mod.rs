@@ -1,0 +1,73 @@
+//! The launcher behind `make run`: the guard before a mail server, in the foreground.
+
+mod guard;
+mod options;
+mod server;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time,
+};
+
+pub use options::Options;
+
+use guard::RunningGuard;
+use server::Server;
+
+/// How often the launcher looks whether its processes still run.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// Starts what the options ask for, says how to talk to it, and stays until it is told to end.
+///
+/// # Errors
+/// Whatever keeps the guard from running, in words meant for whoever started it.
+pub fn run(options: &Options) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Asked for before anything starts, so that no signal ends this program uncleaned.
+    let signals = runtime.block_on(async { Signals::catch() })?;
+    let mut server = Server::provide(options)?;
+    let mut guard = RunningGuard::start(options, &server)?;
+    print!("{}", guard.introduction(options, &server));
+    runtime.block_on(stay(signals, options, &mut server, &mut guard))
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn stay(
+    mut signals: Signals,
+    options: &Options,
+    server: &mut Server,
+    guard: &mut RunningGuard,
+) -> Result<()> {
+    let mut watch = time::interval(WATCH);
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => break,
+            _ = signals.terminate.recv() => break,
+            _ = signals.hang_up.recv() => println!("{}", guard.reload(options)),
+            _ = watch.tick() => {
+                server.still_runs()?;
+                guard.still_runs()?;
+            }
+        }
+    }
+    println!("portcullis: ending");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What the launcher can be told.
+
+use std::{fs, net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::{
+    envoy::{FromClients, HostPort, ToServer},
+    paths,
+};
+
+/// Runs the guard before a mail server.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "portcullis-run", version)]
+pub struct Options {
+    /// Where mail clients connect.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2525")]
+    pub listen: SocketAddr,
+    /// The mail server behind, host:port; without it a demo mail server is started.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub upstream: Option<HostPort>,
+    /// Envoy's administration interface.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub admin: SocketAddr,
+    /// The policy, a JSON file; SIGHUP applies a change of it. Default: envoy/policies/default.json.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Worker threads.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
+    /// Whether the listener expects a PROXY protocol header (version 1 or 2).
+    #[arg(long, value_name = "on|off", value_enum, default_value_t = Switch::Off)]
+    pub proxy_protocol: Switch,
+    /// With --proxy-protocol on: a network whose peers may name the client; may be repeated.
+    #[arg(long, value_name = "CIDR", default_values = ["127.0.0.0/8", "::1/128"])]
+    pub trusted: Vec<IpNet>,
+    /// The PROXY protocol header the mail server expects.
+    #[arg(long, value_name = "off|v1|v2", value_enum, default_value_t = Header::Off)]
+    pub upstream_proxy_protocol: Header,
+    /// What runs the filter.
+    #[arg(long, value_name = "envoy|sim", value_enum, default_value_t = Host::Envoy)]
+    pub host: Host,
+    /// Where the access log goes (Envoy only).
+    #[arg(long, value_name = "FILE", default_value = ".run/access.log")]
+    pub access_log: PathBuf,
+}
+
+/// A feature that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Off.
+    Off,
+    /// On.
+    On,
+}
+
+/// A PROXY protocol header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Header {
+    /// None.
+    Off,
+    /// Version 1, text.
+    V1,
+    /// Version 2, binary.
+    V2,
+}
+
+/// What runs the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Host {
+    /// Envoy.
+    Envoy,
+    /// The simulator, for machines without Envoy.
+    Sim,
+}
+
+impl Options {
+    /// The policy's file.
+    #[must_use]
+    pub fn policy_file(&self) -> PathBuf {
+        let usual = || paths::repository().join("envoy/policies/default.json");
+        self.policy.clone().unwrap_or_else(usual)
+    }
+
+    /// Reads the policy; whether it is a good one is for the filter to say.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no JSON object.
+    pub fn read_policy(&self) -> Result<Value> {
+        let path = self.policy_file();
+        let read = || format!("the policy {}", path.display());
+        let text = fs::read_to_string(&path).with_context(read)?;
+        let policy: Value = serde_json::from_str(&text).with_context(read)?;
+        anyhow::ensure!(policy.is_object(), "{}: it must be one JSON object", read());
+        Ok(policy)
+    }
+
+    /// How clients arrive.
+    #[must_use]
+    pub fn from_clients(&self) -> FromClients {
+        match self.proxy_protocol {
+            Switch::Off => FromClients::Direct,
+            Switch::On => FromClients::BehindProxy(self.trusted.clone()),
+        }
+    }
+
+    /// What the server is told of the client.
+    #[must_use]
+    pub fn to_server(&self) -> ToServer {
+        match self.upstream_proxy_protocol {
+            Header::Off => ToServer::Plain,
+            Header::V1 => ToServer::ProxyV1,
+            Header::V2 => ToServer::ProxyV2,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Everything that stands Portcullis up for real: the launcher behind `make run`, the attack behind
+//! `make demo`, and what the end-to-end tests are built from.
+//!
+//! The types follow one pattern: a description (plain data) is started into a running thing, and
+//! dropping the running thing ends its processes. [`envoy::EnvoyConfig`] starts into
+//! [`envoy::Envoy`], [`postfix::PostfixConfig`] into [`postfix::Postfix`], [`host_sim::Mta`] into
+//! [`host_sim::HostSim`]. Every wait has a deadline, every port is loopback.
+
+pub mod deadline;
+
+pub mod demo;
+pub mod envoy;
+mod error;
+pub mod host_sim;
+
+pub mod launch;
+pub mod paths;
+
+pub mod postfix;
+pub mod process;
+pub mod proxy_header;
+pub mod smtp;
+
+pub use error::Error;

@@ -1,0 +1,117 @@
+//! Where the parts are: told by the environment, else at their usual place.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::Error;
+
+/// The name of the pinned Envoy's directory in the cache.
+const ENVOY_DIRECTORY: &str = "envoy-1.40.0";
+
+/// The repository's root.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_directory.parent().unwrap_or(crate_directory).to_path_buf()
+}
+
+/// `envoy/envoy.yaml`, from which every configuration is rendered.
+#[must_use]
+pub fn envoy_yaml() -> PathBuf {
+    repository().join("envoy/envoy.yaml")
+}
+
+/// The built filter: `PORTCULLIS_WASM`, else `target/portcullis.wasm`.
+///
+/// # Errors
+/// [`Error::Missing`] if it has not been built.
+pub fn wasm() -> Result<PathBuf, Error> {
+    let usual = repository().join("target/portcullis.wasm");
+    found("the filter", "PORTCULLIS_WASM", usual, "make wasm")
+}
+
+/// Envoy's binary: `PORTCULLIS_ENVOY`, else the pinned wheel in `~/.cache/portcullis`.
+///
+/// # Errors
+/// [`Error::Missing`] if it is not installed.
+pub fn envoy() -> Result<PathBuf, Error> {
+    let cache = home().join(".cache/portcullis").join(ENVOY_DIRECTORY);
+    let binary = "site-packages/envoy/_bin/envoy";
+    let usual = subdirectories(&cache.join("lib"))
+        .into_iter()
+        .map(|python| python.join(binary))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| cache.join("lib/python3").join(binary));
+    found("Envoy 1.40", "PORTCULLIS_ENVOY", usual, "make setup")
+}
+
+/// The simulator's binary: `PORTCULLIS_HOST_SIM`, else beside the running program, else
+/// `target/debug/host-sim`.
+///
+/// # Errors
+/// [`Error::Missing`] if it has not been built.
+pub fn host_sim() -> Result<PathBuf, Error> {
+    let beside = env::current_exe().ok().and_then(|program| {
+        // A test runs from target/debug/deps, the launcher from target/debug.
+        program.ancestors().skip(1).take(2).map(|place| place.join("host-sim")).find(|p| p.is_file())
+    });
+    let usual = beside.unwrap_or_else(|| repository().join("target/debug/host-sim"));
+    found("host-sim", "PORTCULLIS_HOST_SIM", usual, "cargo build -p portcullis-host-sim")
+}
+
+/// A Python with the mail libraries of the tests: `PORTCULLIS_PYTHON`, else `python3` on the path.
+///
+/// # Errors
+/// [`Error::Missing`] if there is none.
+pub fn python() -> Result<PathBuf, Error> {
+    match env::var_os("PORTCULLIS_PYTHON") {
+        Some(_) => found("Python", "PORTCULLIS_PYTHON", PathBuf::new(), "make setup"),
+        None => on_path("python3"),
+    }
+}
+
+/// A program of a Debian package, on the path or in the directories of system programs.
+///
+/// # Errors
+/// [`Error::Missing`] if it is not installed.
+pub fn on_path(program: &'static str) -> Result<PathBuf, Error> {
+    let path = env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/lib/postfix/sbin"].map(PathBuf::from))
+        .map(|place| place.join(program))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| Error::Missing {
+            what: program,
+            path: PathBuf::from(path),
+            variable: "PATH",
+            mend: "make setup",
+        })
+}
+
+fn found(
+    what: &'static str,
+    variable: &'static str,
+    usual: PathBuf,
+    mend: &'static str,
+) -> Result<PathBuf, Error> {
+    let path = env::var_os(variable).map_or(usual, PathBuf::from);
+    if !path.is_file() {
+        return Err(Error::Missing { what, path, variable, mend });
+    }
+    // A path relative to the caller must stay right when Envoy runs elsewhere. Links stay: the
+    // python of a virtual environment is one.
+    std::path::absolute(&path).map_err(Error::file(path))
+}
+
+fn home() -> PathBuf {
+    env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from)
+}
+
+fn subdirectories(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect()
+}
