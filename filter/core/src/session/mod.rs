@@ -69,7 +69,8 @@ pub struct Session {
     client_side: ClientSide,
     counts: Counts,
     transaction: Option<Transaction>,
-    observed: Option<Verdict>,
+    /// The first verdict of each rule that was met but not carried out.
+    observed: Vec<Verdict>,
     held: Vec<u8>,
     partial_reply: Vec<u8>,
 }
@@ -95,7 +96,7 @@ impl Session {
             client_side: ClientSide::Open,
             counts: Counts::default(),
             transaction: None,
-            observed: None,
+            observed: Vec::new(),
             held: Vec::new(),
             partial_reply: Vec::new(),
         };
@@ -151,9 +152,9 @@ impl Session {
         if self.is_enforced() {
             return Some(verdict);
         }
-        let told = self.observed.is_some_and(|earlier| earlier.rule == rule);
+        let told = self.observed.iter().any(|earlier| earlier.rule == rule);
         if self.phase == Phase::Judged && !told {
-            self.observed = Some(verdict);
+            self.observed.push(verdict);
             notes.push(Note::Observed(verdict));
         }
         None

@@ -25,7 +25,8 @@ pub struct Record {
 
 impl Record {
     pub(super) fn new(session: &Session) -> Self {
-        let observed = session.observed.map(|verdict| verdict.rule);
+        // The first is the one that would have ended the session.
+        let observed = session.observed.first().map(|verdict| verdict.rule);
         let (verdict, rule) = match session.phase {
             Phase::Closed(verdict) | Phase::Sentenced(verdict) => ("close", Some(verdict.rule)),
             _ if observed.is_some() => ("observe", observed),

@@ -161,3 +161,12 @@ fn a_partial_reply_goes_out_with_the_servers_end() {
     assert_eq!(talk.server("550 5.1"), "");
     assert_eq!(talk.session.server_end().to_client.as_ref(), b"550 5.1");
 }
+
+#[test]
+fn an_idle_session_is_small() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.exchange("RCPT TO:<b@example.test>\r\n", "250 ok\r\n");
+    assert!(size_of::<super::super::Session>() <= 512);
+    let buffers = talk.session.held.capacity() + talk.session.partial_reply.capacity();
+    assert_eq!(buffers, 0, "nothing waits, so nothing is kept");
+}

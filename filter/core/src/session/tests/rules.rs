@@ -196,6 +196,10 @@ fn observing_touches_nothing_and_tells_once_per_rule() {
     assert_eq!(talk.client(&burst), burst);
     assert_eq!(talk.server(UNKNOWN.repeat(20)), UNKNOWN.repeat(20));
     talk.exchange("RSET\r\n", "250 ok\r\n");
+    talk.exchange("MAIL FROM:<>\r\n", "250 ok\r\n");
+    assert_eq!(talk.client(&burst), burst);
+    assert_eq!(talk.server(UNKNOWN.repeat(20)), UNKNOWN.repeat(20));
+    talk.exchange("RSET\r\n", "250 ok\r\n");
     let rules: Vec<Rule> = talk
         .notes
         .iter()
@@ -206,12 +210,17 @@ fn observing_touches_nothing_and_tells_once_per_rule() {
         .collect();
     assert_eq!(
         rules,
-        [Rule::RcptConsecutive, Rule::RcptTotal, Rule::StrictReset]
+        [
+            Rule::RcptConsecutive,
+            Rule::RcptTotal,
+            Rule::StrictReset,
+            Rule::Wasted
+        ]
     );
     let record = talk.session.record();
     assert_eq!(
         (record.verdict, record.rule),
-        ("observe", Some(Rule::StrictReset))
+        ("observe", Some(Rule::RcptConsecutive))
     );
 }
 
