@@ -159,7 +159,7 @@ impl Mta {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let server = Server::bind(options).await?;
+            let server = Server::bind(options)?;
             announce(server.local_addr()?);
             server.run().await?;
             anyhow::Ok(())

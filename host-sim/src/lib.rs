@@ -16,6 +16,7 @@ mod clock;
 mod connection;
 mod error;
 mod host;
+mod listen;
 pub mod mta;
 mod observe;
 mod plugin;

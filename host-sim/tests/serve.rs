@@ -43,7 +43,7 @@ impl Mta {
                     mailboxes: Mailboxes::new("example.test", ["alice"]),
                     stats_file: None,
                 };
-                let server = Server::bind(options).await.unwrap();
+                let server = Server::bind(options).unwrap();
                 ready
                     .send((server.local_addr().unwrap(), server.stats()))
                     .unwrap();

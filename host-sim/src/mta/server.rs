@@ -17,6 +17,7 @@ use tokio::task::{JoinSet, LocalSet};
 use super::mailboxes::Mailboxes;
 use super::session::{Flow, Session};
 use super::stats::Stats;
+use crate::listen;
 
 /// How the demo server runs.
 #[derive(Debug)]
@@ -68,15 +69,15 @@ const BUFFER_BYTES: usize = 8 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Server {
-    /// Binds the address.
+    /// Binds the address. Must run within a runtime.
     ///
     /// # Errors
     /// [`MtaError::Listen`].
-    pub async fn bind(options: ServerOptions) -> Result<Self, MtaError> {
+    pub fn bind(options: ServerOptions) -> Result<Self, MtaError> {
         let listen = options.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|source| MtaError::Listen { listen, source })?;
+        let failed = |source| MtaError::Listen { listen, source };
+        let listener = listen::listen(listen).map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
         Ok(Self {
             listener,
             mailboxes: Arc::new(options.mailboxes),

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use super::worker_thread::{self, Task};
 use super::{ServeError, ServeOptions};
+use crate::listen;
 use crate::mta::Ending;
 use crate::plugin::Plugin;
 use crate::shared::Shared;
@@ -34,8 +35,7 @@ impl Proxy {
     pub fn start(options: &ServeOptions) -> Result<Self, ServeError> {
         let listen = options.listen;
         let failed = |source: io::Error| ServeError::Listen { listen, source };
-        let listener = TcpListener::bind(listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = listen::listen(listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = watch::channel(());
         let mut proxy = Self {
