@@ -11,9 +11,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
+use crate::module::FilterModule;
 use crate::mta::{Mailboxes, Server, ServerOptions, raise_open_files};
 use crate::observe::LogLevel;
-use crate::plugin::FilterModule;
 use crate::serve::{Access, ProxyProtocol, ServeOptions, serve};
 
 /// Runs proxy-wasm network filters without Envoy, as Envoy would.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::abi::Status;
+use crate::status::Status;
 
 /// Called with a worker's index when a queue of its has got an item.
 pub(crate) type Wake = Box<dyn Fn(usize) + Send + Sync>;

@@ -7,8 +7,8 @@ use wasmtime::{AsContextMut, Instance, Store, TypedFunc, WasmParams, WasmResults
 
 use crate::error::HostError;
 use crate::host::HostState;
+use crate::module::FilterModule;
 use crate::observe::TrapReport;
-use crate::plugin::FilterModule;
 
 /// What a data or connection callback returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,31 +18,10 @@ mod time;
 use wasmtime::{Caller, Linker};
 
 use crate::host::HostState;
+pub(crate) use crate::status::Status;
 
 /// A hostcall in progress: the guest's memory and the host's state.
 pub(crate) type Host<'a> = Caller<'a, HostState>;
-
-/// The status codes of proxy-wasm ABI 0.2.1 that this host gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Status {
-    /// Done.
-    Ok = 0,
-    /// No such key, property, queue or function.
-    NotFound = 1,
-    /// An argument out of range, or an object that is not there now.
-    BadArgument = 2,
-    /// The arguments could not be decoded.
-    ParseFailure = 4,
-    /// A pointer outside the guest's memory.
-    InvalidMemoryAccess = 6,
-    /// The queue holds nothing.
-    Empty = 7,
-    /// Somebody else changed the shared value first.
-    CasMismatch = 8,
-    /// Envoy does not implement the call.
-    Unimplemented = 12,
-}
 
 /// Why a hostcall did not simply succeed.
 pub(crate) enum Fault {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::Filter;
-use crate::plugin::FilterModule;
+use crate::module::FilterModule;
 use crate::scenario::{Failure, PlayOptions, Scenario, play};
 
 /// Play text dialogues against a filter.

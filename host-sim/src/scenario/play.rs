@@ -11,9 +11,9 @@ use super::side::{Reader, Verdict};
 use super::text::escape;
 use super::{Action, Check, Expectation, Policy, Scenario, ServerRole, Side, Step, Subject};
 use crate::error::HostError;
+use crate::module::FilterModule;
 use crate::mta::{Flow, Mailboxes, Session, Stats};
 use crate::observe::{CloseReason, ConnId, LogLevel};
-use crate::plugin::FilterModule;
 use crate::simulator::Simulator;
 
 /// How long the virtual clock may run on for an expectation to come true.

@@ -19,8 +19,8 @@ use thiserror::Error;
 pub use listener::{Proxy, serve};
 
 use crate::error::HostError;
+use crate::module::FilterModule;
 use crate::observe::LogLevel;
-use crate::plugin::FilterModule;
 
 /// How the proxy runs.
 #[derive(Clone)]

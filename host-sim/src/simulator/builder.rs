@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::Simulator;
 use crate::clock::Timestamp;
 use crate::error::HostError;
+use crate::module::FilterModule;
 use crate::observe::LogLevel;
-use crate::plugin::{FilterModule, Plugin};
+use crate::plugin::Plugin;
 use crate::shared::Shared;
 use crate::worker::{Recipe, Worker};
 

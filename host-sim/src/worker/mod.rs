@@ -16,8 +16,9 @@ use crate::clock::Timestamp;
 use crate::connection::{Connection, End, Phase};
 use crate::error::HostError;
 use crate::host::HostState;
+use crate::module::FilterModule;
 use crate::observe::{CloseReason, LogLine, Summary, TrapReport};
-use crate::plugin::{FilterModule, Plugin};
+use crate::plugin::Plugin;
 use crate::shared::Shared;
 use crate::vm::{Action, Vm};
 
