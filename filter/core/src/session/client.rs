@@ -1,6 +1,6 @@
 //! The client's side: what goes on to the server, what waits, what the guard answers.
 
-use super::effects::{Close, Effects, OpaqueCause};
+use super::effects::{Close, Effects};
 use super::passage::{Passage, append};
 use super::{ClientSide, Phase, Session};
 use crate::policy::{Metering, Rule};
@@ -154,26 +154,27 @@ impl Session {
     /// cannot wait: its commands go on in the order they came, and a message that may be commands
     /// only where it holds no more recipients than the session may still get wrong.
     fn waits_in_doubt(&mut self, rest: &[u8], effects: &mut Effects<'_>) -> bool {
-        let Some(doubt) = self.tracker.doubt() else {
-            return false;
-        };
-        if self.client_side == ClientSide::Open {
-            return true;
-        }
-        if doubt == Doubt::Order && !self.next_is_chunk(rest) {
-            return false;
+        match (self.tracker.doubt(), self.client_side) {
+            (None, _) => return false,
+            (Some(_), ClientSide::Open) => return true,
+            (Some(Doubt::Payload), _) => {}
+            (Some(Doubt::Order), _) if self.next_may_be_chunk(rest) => {}
+            (Some(Doubt::Order), _) => return false,
         }
         let too_many = rcpt_lines(rest) > self.budget_left() as usize;
         match too_many.then(|| self.judge(Rule::HiddenRcpts, &mut effects.notes)) {
             Some(Some(verdict)) => self.phase = Phase::Sentenced(verdict),
-            _ => self.become_opaque(OpaqueCause::ClosedAhead, effects),
+            _ => self.client_side = ClientSide::Unread,
         }
         true
     }
 
-    fn next_is_chunk(&self, rest: &[u8]) -> bool {
-        matches!(self.tracker.peek(rest), Unit::Command { command, .. }
-            if command.verb == Verb::Bdat)
+    /// Whether a BDAT is next, and it is not known yet whether the server offers CHUNKING.
+    fn next_may_be_chunk(&self, rest: &[u8]) -> bool {
+        let greeting = self.tracker.owed().ends_in_barrier();
+        matches!(greeting, Some(Answer::Hello(_)))
+            && matches!(self.tracker.peek(rest), Unit::Command { command, .. }
+                if command.verb == Verb::Bdat)
     }
 
     fn gate(&self, command: &Command<'_>) -> Gate {
@@ -189,7 +190,7 @@ impl Session {
         }
         match (self.policy.metering(), self.client_side) {
             (Metering::Hold, ClientSide::Open) => Gate::Wait,
-            (Metering::Reply452, _) | (Metering::Hold, ClientSide::Ended) => Gate::Refuse,
+            (Metering::Reply452, _) | (Metering::Hold, _) => Gate::Refuse,
         }
     }
 

@@ -49,6 +49,9 @@ enum ClientSide {
     /// Its end of stream was seen: what is held cannot be sent in parts any more, since the host
     /// passes the end of stream on with the first of them.
     Ended,
+    /// The same, and what stood behind an unanswered DATA or BDAT went on unread. The session is
+    /// read until that has its reply.
+    Unread,
 }
 
 /// The transaction under way (RFC 5321 section 3.3).
@@ -168,7 +171,7 @@ impl Session {
         effects.notes.push(Note::Closed(verdict));
         effects.close = match self.client_side {
             ClientSide::Open => Close::Linger,
-            ClientSide::Ended => Close::Now,
+            ClientSide::Ended | ClientSide::Unread => Close::Now,
         };
         self.policy
             .last_word(verdict.rule, self.client, &verdict.counts)

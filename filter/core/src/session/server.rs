@@ -2,7 +2,7 @@
 
 use super::effects::{Effects, Exemption, Note, OpaqueCause};
 use super::passage::{Passage, append};
-use super::{Phase, Session, Transaction};
+use super::{ClientSide, Phase, Session, Transaction};
 use crate::policy::{RcptReply, Rule, Verdict};
 use crate::smtp::{Answer, Framed, ReplyCode, ReplyLine, frame};
 
@@ -100,11 +100,20 @@ impl Session {
             };
             self.carry_out(fate, (start, at), passage, effects);
             start = at;
+            self.end_reading(effects);
             if matches!(self.phase, Phase::Closed(_)) {
                 return bytes.len();
             }
         }
         start
+    }
+
+    /// Nothing more is read once the command has its reply behind which bytes went on unread.
+    fn end_reading(&mut self, effects: &mut Effects<'_>) {
+        let answered = self.tracker.owed().ends_in_barrier().is_none();
+        if self.client_side == ClientSide::Unread && answered && self.is_read() {
+            self.become_opaque(OpaqueCause::ClosedAhead, effects);
+        }
     }
 
     fn carry_out(
@@ -149,7 +158,7 @@ impl Session {
             };
         };
         if let Phase::Sentenced(verdict) = self.phase
-            && self.tracker.owed().is_empty()
+            && (self.tracker.owed().is_empty() || self.tracker.in_body())
             && code.0 != 421
         {
             return Fate::LastWord(verdict);
@@ -255,10 +264,16 @@ impl Session {
             .map_or(Fate::Pass, Fate::LastWord)
     }
 
-    /// Replies and commands no longer pair.
+    /// Replies and commands no longer pair. With refused recipients among what is owed nothing may
+    /// pass, whatever the policy says: their 250 would be read as an acceptance.
     fn desync(&mut self, cause: OpaqueCause, effects: &mut Effects<'_>) -> Fate {
-        let rule = self.policy.on_desync();
-        rule.and_then(|rule| self.judge(rule, &mut effects.notes))
+        if let Phase::Sentenced(verdict) = self.phase {
+            return Fate::LastWord(verdict);
+        }
+        let refusals = self.tracker.owed().holds_refusals();
+        let rule = refusals.then_some(Rule::Desync);
+        rule.or_else(|| self.policy.on_desync())
+            .and_then(|rule| self.judge(rule, &mut effects.notes))
             .map_or(Fate::Opaque(cause), Fate::LastWord)
     }
 

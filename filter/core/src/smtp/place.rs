@@ -110,6 +110,13 @@ impl ReplyQueue {
         self.places.is_empty()
     }
 
+    /// Whether the server owes a reply to a NOOP that stands for a refused RCPT.
+    #[must_use]
+    pub fn holds_refusals(&self) -> bool {
+        let mut places = self.places.iter();
+        places.any(|place| place.answer == Answer::Refused)
+    }
+
     /// Counted RCPTs the server has not answered yet.
     #[must_use]
     pub fn rcpts_in_flight(&self) -> u32 {

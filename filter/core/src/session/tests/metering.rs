@@ -1,5 +1,6 @@
 //! Pipelined bursts: the server is asked no more than the session may still get wrong.
 
+use super::super::OpaqueCause;
 use super::{Talk, UNKNOWN, guesses};
 use crate::policy::Rule;
 #[cfg(target_arch = "wasm32")]
@@ -113,16 +114,34 @@ fn a_message_ahead_of_its_354_passes_when_the_client_is_done() {
 }
 
 #[test]
-fn guesses_cannot_hide_behind_an_unanswered_data() {
+fn refusals_stay_refusals_ahead_of_an_unread_message() {
     let mut talk = Talk::in_transaction("{}");
-    let sent = talk.client("DATA\r\n".to_owned() + &guesses(0..100));
-    assert_eq!(sent, "DATA\r\n");
-    assert_eq!(talk.client_end(), "");
-    assert!(
-        talk.server("503 5.5.1 no recipients\r\n")
-            .starts_with("421 ")
+    talk.client(guesses(0..8) + "DATA\r\nhello\r\n.\r\nQUIT\r\n");
+    let sent = talk.client_end();
+    assert_eq!(
+        sent,
+        "NOOP\r\n".repeat(3) + "DATA\r\nhello\r\n.\r\nQUIT\r\n"
     );
-    assert_eq!(talk.closed_by(), Some(Rule::HiddenRcpts));
+    let read = talk.server(KNOWN.repeat(5) + &"250 2.0.0 noop\r\n".repeat(3) + "354 go\r\n");
+    assert_eq!(read.matches("452 4.5.3").count(), 3, "{read}");
+    assert!(read.ends_with("354 go\r\n"));
+    assert_eq!(
+        talk.server("250 queued\r\n221 bye\r\n"),
+        "250 queued\r\n221 bye\r\n"
+    );
+    assert_eq!(talk.opaque_by(), Some(OpaqueCause::ClosedAhead));
+}
+
+#[test]
+fn guesses_cannot_hide_behind_an_unanswered_data() {
+    for reply in ["503 5.5.1 no recipients\r\n", "354 go\r\n"] {
+        let mut talk = Talk::in_transaction("{}");
+        let sent = talk.client("DATA\r\n".to_owned() + &guesses(0..100));
+        assert_eq!(sent, "DATA\r\n");
+        assert_eq!(talk.client_end(), "");
+        assert!(talk.server(reply).starts_with("421 "));
+        assert_eq!(talk.closed_by(), Some(Rule::HiddenRcpts));
+    }
 }
 
 #[test]

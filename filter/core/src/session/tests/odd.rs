@@ -95,6 +95,24 @@ fn replies_nobody_owes_end_the_reading_or_the_session() {
 }
 
 #[test]
+fn a_refused_recipient_is_never_told_250() {
+    let mut talk = Talk::in_transaction(r#"{"rcpt": {"metering": "reply-452"}}"#);
+    talk.client(guesses(0..7));
+    let read = talk.server("no reply\r\n".to_owned() + &"250 ok\r\n".repeat(7));
+    assert_eq!(
+        read,
+        "421 4.7.0 Dialogue out of step, closing connection\r\n"
+    );
+}
+
+#[test]
+fn a_sentenced_session_ends_whatever_the_server_says() {
+    let mut talk = Talk::in_transaction(r#"{"reset": {"mode": "strict"}}"#);
+    talk.client("RSET\r\n");
+    assert!(talk.server("no reply\r\n").starts_with("502 "));
+}
+
+#[test]
 fn a_reply_without_end_is_not_kept() {
     let mut talk = Talk::in_transaction("{}");
     talk.client(guesses(0..1));
