@@ -38,8 +38,16 @@ pub fn wait_for<T>(
             Seen::Done(value) => return Ok(value),
             Seen::NotYet(_) if Instant::now() < end => thread::sleep(LOOK_AGAIN),
             Seen::NotYet(seen) => {
-                let hint = if seen.is_empty() { seen } else { format!("; seen: {seen}") };
-                return Err(Error::Late { what: what.into(), within, hint });
+                let hint = if seen.is_empty() {
+                    seen
+                } else {
+                    format!("; seen: {seen}")
+                };
+                return Err(Error::Late {
+                    what: what.into(),
+                    within,
+                    hint,
+                });
             }
         }
     }

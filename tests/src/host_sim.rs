@@ -157,13 +157,19 @@ impl HostSim {
         let mut process = Process::start(name, command, &directory.path().join("log"))?;
         let address = wait_for(&format!("{name} listening"), PATIENCE, || {
             let said = process.log()?;
-            let address = said.lines().find_map(|line| line.strip_prefix(READY)?.trim().parse().ok());
+            let address = said
+                .lines()
+                .find_map(|line| line.strip_prefix(READY)?.trim().parse().ok());
             match address {
                 Some(address) => Ok(Seen::Done(address)),
                 None => process.still_runs().map(|()| Seen::NotYet(said)),
             }
         })?;
-        Ok(Self { process, address, directory })
+        Ok(Self {
+            process,
+            address,
+            directory,
+        })
     }
 
     /// Where it listens.

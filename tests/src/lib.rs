@@ -20,5 +20,6 @@ pub mod postfix;
 pub mod process;
 pub mod proxy_header;
 pub mod smtp;
+pub mod stand;
 
 pub use error::Error;

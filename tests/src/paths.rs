@@ -3,7 +3,6 @@
 use std::{
     env,
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +15,10 @@ const ENVOY_DIRECTORY: &str = "envoy-1.40.0";
 #[must_use]
 pub fn repository() -> PathBuf {
     let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_directory.parent().unwrap_or(crate_directory).to_path_buf()
+    crate_directory
+        .parent()
+        .unwrap_or(crate_directory)
+        .to_path_buf()
 }
 
 /// `envoy/envoy.yaml`, from which every configuration is rendered.
@@ -34,18 +36,12 @@ pub fn wasm() -> Result<PathBuf, Error> {
     found("the filter", "PORTCULLIS_WASM", usual, "make wasm")
 }
 
-/// Envoy's binary: `PORTCULLIS_ENVOY`, else the pinned wheel in `~/.cache/portcullis`.
+/// Envoy's binary: `PORTCULLIS_ENVOY`, else where `make setup` puts it.
 ///
 /// # Errors
 /// [`Error::Missing`] if it is not installed.
 pub fn envoy() -> Result<PathBuf, Error> {
-    let cache = home().join(".cache/portcullis").join(ENVOY_DIRECTORY);
-    let binary = "site-packages/envoy/_bin/envoy";
-    let usual = subdirectories(&cache.join("lib"))
-        .into_iter()
-        .map(|python| python.join(binary))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| cache.join("lib/python3").join(binary));
+    let usual = cache().join(ENVOY_DIRECTORY).join("envoy");
     found("Envoy 1.40", "PORTCULLIS_ENVOY", usual, "make setup")
 }
 
@@ -57,21 +53,35 @@ pub fn envoy() -> Result<PathBuf, Error> {
 pub fn host_sim() -> Result<PathBuf, Error> {
     let beside = env::current_exe().ok().and_then(|program| {
         // A test runs from target/debug/deps, the launcher from target/debug.
-        program.ancestors().skip(1).take(2).map(|place| place.join("host-sim")).find(|p| p.is_file())
+        program
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .map(|place| place.join("host-sim"))
+            .find(|p| p.is_file())
     });
     let usual = beside.unwrap_or_else(|| repository().join("target/debug/host-sim"));
-    found("host-sim", "PORTCULLIS_HOST_SIM", usual, "cargo build -p portcullis-host-sim")
+    found(
+        "host-sim",
+        "PORTCULLIS_HOST_SIM",
+        usual,
+        "cargo build -p portcullis-host-sim",
+    )
 }
 
-/// A Python with the mail libraries of the tests: `PORTCULLIS_PYTHON`, else `python3` on the path.
+/// A Python with the mail libraries of the tests: `PORTCULLIS_PYTHON`, else where `make setup`
+/// puts it.
 ///
 /// # Errors
-/// [`Error::Missing`] if there is none.
+/// [`Error::Missing`] if it is not installed.
 pub fn python() -> Result<PathBuf, Error> {
-    match env::var_os("PORTCULLIS_PYTHON") {
-        Some(_) => found("Python", "PORTCULLIS_PYTHON", PathBuf::new(), "make setup"),
-        None => on_path("python3"),
-    }
+    let usual = cache().join("python-clients/bin/python");
+    found(
+        "Python with mail clients",
+        "PORTCULLIS_PYTHON",
+        usual,
+        "make setup",
+    )
 }
 
 /// A program of a Debian package, on the path or in the directories of system programs.
@@ -100,18 +110,24 @@ fn found(
 ) -> Result<PathBuf, Error> {
     let path = env::var_os(variable).map_or(usual, PathBuf::from);
     if !path.is_file() {
-        return Err(Error::Missing { what, path, variable, mend });
+        return Err(Error::Missing {
+            what,
+            path,
+            variable,
+            mend,
+        });
     }
     // A path relative to the caller must stay right when Envoy runs elsewhere. Links stay: the
     // python of a virtual environment is one.
     std::path::absolute(&path).map_err(Error::file(path))
 }
 
-fn home() -> PathBuf {
-    env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from)
-}
-
-fn subdirectories(path: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(path).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect()
+/// Where `make setup` installs: `PORTCULLIS_CACHE`, else `portcullis` in the user's cache.
+fn cache() -> PathBuf {
+    let told = |variable| env::var_os(variable).filter(|value| !value.is_empty());
+    let below = |variable, path: &str| Some(PathBuf::from(told(variable)?).join(path));
+    below("PORTCULLIS_CACHE", "")
+        .or_else(|| below("XDG_CACHE_HOME", "portcullis"))
+        .or_else(|| below("HOME", ".cache/portcullis"))
+        .unwrap_or_default()
 }

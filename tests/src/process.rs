@@ -58,8 +58,15 @@ impl Process {
             .stdout(output)
             .stderr(errors)
             .spawn()
-            .map_err(|source| Error::Spawn { name: name.into(), source })?;
-        Ok(Self { name: name.into(), child, log: log.to_path_buf() })
+            .map_err(|source| Error::Spawn {
+                name: name.into(),
+                source,
+            })?;
+        Ok(Self {
+            name: name.into(),
+            child,
+            log: log.to_path_buf(),
+        })
     }
 
     /// The process id, which is also the id of its group.
@@ -89,7 +96,10 @@ impl Process {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.ended(&status.to_string())),
-            Err(source) => Err(Error::Spawn { name: self.name.clone(), source }),
+            Err(source) => Err(Error::Spawn {
+                name: self.name.clone(),
+                source,
+            }),
         }
     }
 
@@ -107,10 +117,15 @@ impl Process {
     /// [`Error::Late`] if it does not within the time given.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus, Error> {
         let (name, child) = (self.name.clone(), &mut self.child);
-        wait_for(&format!("the end of {name}"), within, || match child.try_wait() {
-            Ok(Some(status)) => Ok(Seen::Done(status)),
-            Ok(None) => Ok(Seen::NotYet(String::new())),
-            Err(source) => Err(Error::Spawn { name: name.clone(), source }),
+        wait_for(&format!("the end of {name}"), within, || {
+            match child.try_wait() {
+                Ok(Some(status)) => Ok(Seen::Done(status)),
+                Ok(None) => Ok(Seen::NotYet(String::new())),
+                Err(source) => Err(Error::Spawn {
+                    name: name.clone(),
+                    source,
+                }),
+            }
         })
     }
 
@@ -119,6 +134,10 @@ impl Process {
     /// # Errors
     /// [`Error::Late`] if it had to be killed.
     pub fn end(&mut self) -> Result<ExitStatus, Error> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            // Its id may be another's by now.
+            return Ok(status);
+        }
         self.signal_group(Signal::SIGTERM);
         let ended = self.wait(GRACE);
         self.signal_group(Signal::SIGKILL);
@@ -140,7 +159,11 @@ impl Process {
 
     fn ended(&self, status: &str) -> Error {
         let log = self.log().unwrap_or_default();
-        Error::Ended { name: self.name.clone(), status: status.into(), log: last_lines(&log) }
+        Error::Ended {
+            name: self.name.clone(),
+            status: status.into(),
+            log: last_lines(&log),
+        }
     }
 }
 
@@ -159,7 +182,10 @@ pub fn raise_open_files() -> Result<(), Error> {
         let (_, most) = resource::getrlimit(Resource::RLIMIT_NOFILE)?;
         resource::setrlimit(Resource::RLIMIT_NOFILE, most, most)
     };
-    raise().map_err(|errno| Error::Spawn { name: "with more open files".into(), source: errno.into() })
+    raise().map_err(|errno| Error::Spawn {
+        name: "with more open files".into(),
+        source: errno.into(),
+    })
 }
 
 /// Puts the command in its own process group and ties its life to this thread's.
@@ -172,7 +198,11 @@ fn detached(mut command: Command) -> Command {
         command.pre_exec(move || {
             prctl::set_pdeathsig(Signal::SIGTERM)?;
             // The parent may have died before the line above took effect.
-            if getppid() == parent { Ok(()) } else { Err(io::Error::from(Errno::ESRCH)) }
+            if getppid() == parent {
+                Ok(())
+            } else {
+                Err(io::Error::from(Errno::ESRCH))
+            }
         });
     }
     command

@@ -10,7 +10,9 @@ use crate::Error;
 /// The text header, such as `PROXY TCP4 203.0.113.7 192.0.2.1 5555 25`.
 #[must_use]
 pub fn version_1(client: SocketAddr, server: SocketAddr) -> Vec<u8> {
-    ppp::v1::Addresses::from((client, server)).to_string().into_bytes()
+    ppp::v1::Addresses::from((client, server))
+        .to_string()
+        .into_bytes()
 }
 
 /// The binary header with the same content.

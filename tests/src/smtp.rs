@@ -27,7 +27,9 @@ impl Reply {
     /// Whether the last line starts with `start`, such as `"421 4.7.0"`.
     #[must_use]
     pub fn starts_with(&self, start: &str) -> bool {
-        self.lines.last().is_some_and(|line| line.starts_with(start))
+        self.lines
+            .last()
+            .is_some_and(|line| line.starts_with(start))
     }
 }
 
@@ -76,7 +78,10 @@ impl Client {
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             stream.set_nodelay(true)?;
-            Ok(Self { stream, unread: Vec::new() })
+            Ok(Self {
+                stream,
+                unread: Vec::new(),
+            })
         });
         ready.map_err(Error::smtp(format!("connecting to {to}")))
     }
@@ -86,7 +91,9 @@ impl Client {
     /// # Errors
     /// [`Error::Smtp`] if the connection is gone.
     pub fn local_address(&self) -> Result<SocketAddr, Error> {
-        self.stream.local_addr().map_err(Error::smtp("asking for the local address"))
+        self.stream
+            .local_addr()
+            .map_err(Error::smtp("asking for the local address"))
     }
 
     /// Sends the bytes in one write.
@@ -94,7 +101,9 @@ impl Client {
     /// # Errors
     /// [`Error::Smtp`] if the peer has gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.stream.write_all(bytes.as_ref()).map_err(Error::smtp("sending"))
+        self.stream
+            .write_all(bytes.as_ref())
+            .map_err(Error::smtp("sending"))
     }
 
     /// Sends one line and reads its reply.
@@ -122,7 +131,10 @@ impl Client {
                 Some(_) => {}
                 None => {
                     let source = io::Error::new(io::ErrorKind::InvalidData, format!("{lines:?}"));
-                    return Err(Error::Smtp { doing: "reading a reply".into(), source });
+                    return Err(Error::Smtp {
+                        doing: "reading a reply".into(),
+                        source,
+                    });
                 }
             }
         }
@@ -133,7 +145,9 @@ impl Client {
     /// # Errors
     /// As [`Client::reply`].
     pub fn codes(&mut self, count: usize) -> Result<Vec<u16>, Error> {
-        (0..count).map(|_| self.reply().map(|reply| reply.code)).collect()
+        (0..count)
+            .map(|_| self.reply().map(|reply| reply.code))
+            .collect()
     }
 
     /// Reads until the peer ends the stream and returns what came, as text.
@@ -142,8 +156,26 @@ impl Client {
     /// [`Error::Smtp`] at the deadline or on a reset.
     pub fn read_to_end(&mut self) -> Result<String, Error> {
         let mut all = std::mem::take(&mut self.unread);
-        self.stream.read_to_end(&mut all).map_err(Error::smtp("reading to the end"))?;
+        self.stream
+            .read_to_end(&mut all)
+            .map_err(Error::smtp("reading to the end"))?;
         Ok(String::from_utf8_lossy(&all).into_owned())
+    }
+
+    /// The same for a client that may be cut without ceremony: a reset is an end too.
+    ///
+    /// # Errors
+    /// [`Error::Smtp`] at the deadline.
+    pub fn read_until_closed(&mut self) -> Result<String, Error> {
+        let mut all = std::mem::take(&mut self.unread);
+        match self.stream.read_to_end(&mut all) {
+            Err(source) if source.kind() != io::ErrorKind::ConnectionReset => {
+                Err(Error::smtp("reading until the connection is closed")(
+                    source,
+                ))
+            }
+            _ => Ok(String::from_utf8_lossy(&all).into_owned()),
+        }
     }
 
     /// Says that nothing more will be sent, and goes on reading.
@@ -151,7 +183,9 @@ impl Client {
     /// # Errors
     /// [`Error::Smtp`] if the connection is gone.
     pub fn finish_sending(&mut self) -> Result<(), Error> {
-        self.stream.shutdown(Shutdown::Write).map_err(Error::smtp("ending its own side"))
+        self.stream
+            .shutdown(Shutdown::Write)
+            .map_err(Error::smtp("ending its own side"))
     }
 
     fn line(&mut self) -> Result<String, Error> {
@@ -159,12 +193,20 @@ impl Client {
         loop {
             if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).into());
+                return Ok(String::from_utf8_lossy(&line)
+                    .trim_end_matches(['\r', '\n'])
+                    .into());
             }
-            let read = self.stream.read(&mut chunk).map_err(Error::smtp("reading a line"))?;
+            let read = self
+                .stream
+                .read(&mut chunk)
+                .map_err(Error::smtp("reading a line"))?;
             if read == 0 {
                 let source = io::Error::from(io::ErrorKind::UnexpectedEof);
-                return Err(Error::Smtp { doing: "reading a line".into(), source });
+                return Err(Error::Smtp {
+                    doing: "reading a line".into(),
+                    source,
+                });
             }
             self.unread.extend(chunk.iter().take(read));
         }

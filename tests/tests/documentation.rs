@@ -13,9 +13,7 @@ fn examples(markdown: &str) -> Vec<String> {
 }
 
 fn accept(filter: &FilterModule, policy: &str) -> Result<()> {
-    let simulator = Simulator::builder_for(filter)
-        .plugin_config(policy)
-        .build();
+    let simulator = Simulator::builder_for(filter).plugin_config(policy).build();
     simulator.map(drop).with_context(|| policy.to_owned())
 }
 
@@ -24,8 +22,14 @@ fn every_policy_in_the_guide_is_accepted() -> Result<()> {
     let filter = FilterModule::from_file(&paths::wasm()?)?;
     let guide = std::fs::read_to_string(paths::repository().join("docs/operators-guide.md"))?;
     let examples = examples(&guide);
-    ensure!(examples.len() >= 10, "only {} examples found", examples.len());
-    examples.iter().try_for_each(|policy| accept(&filter, policy))
+    ensure!(
+        examples.len() >= 10,
+        "only {} examples found",
+        examples.len()
+    );
+    examples
+        .iter()
+        .try_for_each(|policy| accept(&filter, policy))
 }
 
 #[test]

@@ -53,7 +53,11 @@ fn every_scenario_is_as_it_says() -> Result<()> {
     let mut failed = Vec::new();
     for file in &files {
         let found = failures(file, &filter).with_context(|| file.display().to_string())?;
-        failed.extend(found.into_iter().map(|why| format!("{}: {why}", file.display())));
+        failed.extend(
+            found
+                .into_iter()
+                .map(|why| format!("{}: {why}", file.display())),
+        );
     }
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     println!("{} scenarios, {} ways each", files.len(), SPLITS.len() * 2);
@@ -71,6 +75,9 @@ fn a_scenario_under_another_policy_fails_where_it_should() -> Result<()> {
     };
     let failure = play(&scenario, &filter, &options)?.failure;
     let failure = failure.context("the attack was cut though only observed")?;
-    ensure!(failure.expected.contains("421") && failure.got.contains("451"), "{failure}");
+    ensure!(
+        failure.expected.contains("421") && failure.got.contains("451"),
+        "{failure}"
+    );
     Ok(())
 }

@@ -20,5 +20,9 @@ fn main() -> ExitCode {
         eprintln!("portcullis-demo: {bar}");
     }
     println!("{}", report.summary(options.honest));
-    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if missed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

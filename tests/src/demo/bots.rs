@@ -65,7 +65,12 @@ pub(super) async fn attack(
     // Every bot's first session comes before any bot's second, so that all attack at once.
     for session in 0..options.sessions {
         for bot in 0..options.bots {
-            let guesser = Guesser { bot, session, names: options.names, progress: progress.clone() };
+            let guesser = Guesser {
+                bot,
+                session,
+                names: options.names,
+                progress: progress.clone(),
+            };
             let (at_once, opening) = (Arc::clone(&at_once), Arc::clone(&opening));
             running.spawn(async move {
                 let _turn = at_once.acquire_owned().await.map_err(io::Error::other)?;
@@ -112,7 +117,10 @@ impl Guesser {
             }
         }
         // It leaves as bots do, without QUIT.
-        Ok(Session { guesses, end: End::NamesUsedUp })
+        Ok(Session {
+            guesses,
+            end: End::NamesUsedUp,
+        })
     }
 
     /// MAIL, a group of guesses and RSET in one write.
@@ -120,7 +128,11 @@ impl Guesser {
         let mut text = String::from("MAIL FROM:<offer@bot.example.org>\r\n");
         for name in from..from + count {
             // Writing to a String cannot fail.
-            let _ = write!(text, "RCPT TO:<guess{}.{}.{name}@example.test>\r\n", self.bot, self.session);
+            let _ = write!(
+                text,
+                "RCPT TO:<guess{}.{}.{name}@example.test>\r\n",
+                self.bot, self.session
+            );
         }
         text.push_str("RSET\r\n");
         text
@@ -135,10 +147,19 @@ impl Guesser {
                     let answered = guesses + u32::from(guess);
                     self.progress.inc(u64::from(guess));
                     let after = reply_or_end(wire).await?;
-                    let end = if after.is_none() { End::Cut } else { End::CutBadly };
+                    let end = if after.is_none() {
+                        End::Cut
+                    } else {
+                        End::CutBadly
+                    };
                     return Ok(Answers::Cut { answered, end });
                 }
-                None => return Ok(Answers::Cut { answered: guesses, end: End::CutBadly }),
+                None => {
+                    return Ok(Answers::Cut {
+                        answered: guesses,
+                        end: End::CutBadly,
+                    });
+                }
                 Some(_) if guess => {
                     guesses += 1;
                     self.progress.inc(1);
@@ -156,10 +177,7 @@ enum Answers {
     /// A reply to each.
     All,
     /// The end, after so many of them were answered.
-    Cut {
-        answered: u32,
-        end: End,
-    },
+    Cut { answered: u32, end: End },
 }
 
 /// A reset is an end too, the rudest one.

@@ -53,7 +53,14 @@ pub(super) async fn deliver(
         let at_once = Arc::clone(&at_once);
         running.spawn(async move {
             let _turn = at_once.acquire_owned().await.map_err(io::Error::other)?;
-            io::Result::Ok(Sender { habit, delivered: 0 }.run(sender, server).await)
+            io::Result::Ok(
+                Sender {
+                    habit,
+                    delivered: 0,
+                }
+                .run(sender, server)
+                .await,
+            )
         });
     }
     let mut delivered = 0;
@@ -89,7 +96,11 @@ fn plan(messages: u32) -> Vec<Habit> {
         if left == 0 {
             break;
         }
-        left -= if let Habit::Several(many) = habit { many } else { 1 };
+        left -= if let Habit::Several(many) = habit {
+            many
+        } else {
+            1
+        };
         habits.push(habit);
     }
     habits
@@ -119,7 +130,10 @@ impl Sender {
                 }
             }
             Habit::OneWrong => self.one_wrong(&mut wire).await?,
-            Habit::Pipelined => self.at_once(&mut wire, &["alice".into(), "bob".into()]).await?,
+            Habit::Pipelined => {
+                self.at_once(&mut wire, &["alice".into(), "bob".into()])
+                    .await?
+            }
             Habit::Chunked => self.chunked(&mut wire).await?,
             Habit::LongList => {
                 let list: Vec<String> = (0..LONG_LIST).map(|user| format!("user{user}")).collect();
@@ -142,10 +156,15 @@ impl Sender {
     async fn one_wrong(&mut self, wire: &mut Wire) -> io::Result<()> {
         wire.expect("MAIL FROM:<carol@example.com>", 250).await?;
         wire.expect(&rcpt("alice"), 250).await?;
-        wire.send(format!("{}\r\n", rcpt("alcie")).as_bytes()).await?;
+        wire.send(format!("{}\r\n", rcpt("alcie")).as_bytes())
+            .await?;
         match wire.reply().await? {
             Some(450 | 451 | 550) => {}
-            other => return Err(io::Error::other(format!("mistyped recipient: got {other:?}"))),
+            other => {
+                return Err(io::Error::other(format!(
+                    "mistyped recipient: got {other:?}"
+                )));
+            }
         }
         wire.expect(&rcpt("bob"), 250).await?;
         wire.expect("DATA", 354).await?;
@@ -178,7 +197,8 @@ impl Sender {
     async fn chunked(&mut self, wire: &mut Wire) -> io::Result<()> {
         wire.expect("MAIL FROM:<carol@example.com>", 250).await?;
         wire.expect(&rcpt("alice"), 250).await?;
-        wire.send(format!("BDAT {} LAST\r\n{BODY}", BODY.len()).as_bytes()).await?;
+        wire.send(format!("BDAT {} LAST\r\n{BODY}", BODY.len()).as_bytes())
+            .await?;
         wire.expect_reply("BDAT", 250).await?;
         self.delivered += 1;
         Ok(())
@@ -204,7 +224,13 @@ mod tests {
         for messages in [1, 2, 3, 9, 100, 401] {
             let planned: u32 = plan(messages)
                 .into_iter()
-                .map(|habit| if let Habit::Several(many) = habit { many } else { 1 })
+                .map(|habit| {
+                    if let Habit::Several(many) = habit {
+                        many
+                    } else {
+                        1
+                    }
+                })
                 .sum();
             assert_eq!(planned, messages);
         }

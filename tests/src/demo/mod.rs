@@ -23,7 +23,9 @@ use crate::process;
 pub fn run(options: &Options) -> Result<Report> {
     // Every session costs Envoy two files, more in all than many systems allow by default.
     process::raise_open_files()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let without = runtime.block_on(stage::without_guard(options))?;
     let with = runtime.block_on(stage::with_guard(options))?;
     Ok(Report { without, with })

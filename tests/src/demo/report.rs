@@ -25,7 +25,9 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Bar {
     /// The server still looked up too many recipients.
-    #[error("the server looked up {0:.1} % of the recipients it looks up without the guard; at most 5 % are meant to be left")]
+    #[error(
+        "the server looked up {0:.1} % of the recipients it looks up without the guard; at most 5 % are meant to be left"
+    )]
     Lookups(f64),
     /// Honest mail was lost.
     #[error("{lost} honest messages were not delivered {when}:\n{reasons}")]
@@ -53,13 +55,22 @@ impl Report {
         if self.lookups_left() > MOST_LOOKUPS {
             missed.push(Bar::Lookups(self.lookups_left()));
         }
-        for (outcome, when) in [(&self.without, "without the guard"), (&self.with, "with the guard")] {
+        for (outcome, when) in [
+            (&self.without, "without the guard"),
+            (&self.with, "with the guard"),
+        ] {
             // Both sides must agree: what the senders were told, and what the server has.
-            let delivered = outcome.honest.min(u32::try_from(outcome.server.messages).unwrap_or(0));
+            let delivered = outcome
+                .honest
+                .min(u32::try_from(outcome.server.messages).unwrap_or(0));
             if delivered < honest {
                 let reasons = outcome.failures.iter().take(FAILURES_SHOWN).cloned();
                 let reasons = reasons.collect::<Vec<_>>().join("\n");
-                missed.push(Bar::Honest { lost: honest - delivered, when, reasons });
+                missed.push(Bar::Honest {
+                    lost: honest - delivered,
+                    when,
+                    reasons,
+                });
             }
         }
         if self.with.bots_cut < self.with.bots {
@@ -97,20 +108,32 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_style(UTF8_BORDERS_ONLY).set_header(["", "without guard", "with guard"]);
+        table
+            .load_style(UTF8_BORDERS_ONLY)
+            .set_header(["", "without guard", "with guard"]);
         let mut row = |name: &str, value: &dyn Fn(&Outcome) -> String| {
             table.add_row([name.to_owned(), value(&self.without), value(&self.with)]);
         };
-        row("recipients the server looked up", &|o| o.server.rcpt.to_string());
+        row("recipients the server looked up", &|o| {
+            o.server.rcpt.to_string()
+        });
         row("  of these unknown", &|o| o.server.rcpt_unknown.to_string());
-        row("sessions at the server", &|o| o.server.connections.to_string());
+        row("sessions at the server", &|o| {
+            o.server.connections.to_string()
+        });
         row("bytes to the server", &|o| o.server.bytes_in.to_string());
         row("bytes from the server", &|o| o.server.bytes_out.to_string());
         row("honest messages delivered", &|o| o.honest.to_string());
         row("bots cut", &|o| format!("{} of {}", o.bots_cut, o.bots));
-        row("bots' sessions cut with a last word", &|o| format!("{} of {}", o.sessions_cut, o.sessions));
-        row("guesses a session, median", &|o| at(&o.guesses, o.guesses.len() / 2));
-        row("guesses a session, most", &|o| at(&o.guesses, o.guesses.len().saturating_sub(1)));
+        row("bots' sessions cut with a last word", &|o| {
+            format!("{} of {}", o.sessions_cut, o.sessions)
+        });
+        row("guesses a session, median", &|o| {
+            at(&o.guesses, o.guesses.len() / 2)
+        });
+        row("guesses a session, most", &|o| {
+            at(&o.guesses, o.guesses.len().saturating_sub(1))
+        });
         row("seconds", &|o| format!("{:.1}", o.took.as_secs_f64()));
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -120,5 +143,7 @@ impl fmt::Display for Report {
 }
 
 fn at(sorted: &[u32], place: usize) -> String {
-    sorted.get(place).map_or_else(|| "-".into(), ToString::to_string)
+    sorted
+        .get(place)
+        .map_or_else(|| "-".into(), ToString::to_string)
 }

@@ -79,7 +79,12 @@ async fn play(options: &Options, title: &'static str, server: SocketAddr) -> Res
     let (bots, (honest, failures)) = both(attack, mail).await.context(title)?;
     let took = start.elapsed();
     progress.finish();
-    Ok(Played { bots, honest, failures, took })
+    Ok(Played {
+        bots,
+        honest,
+        failures,
+        took,
+    })
 }
 
 async fn both<A, B>(
@@ -93,7 +98,10 @@ fn progress_bar(guesses: u64, title: &'static str) -> Result<ProgressBar> {
     let style = ProgressStyle::with_template(
         "{prefix:14} [{bar:40}] {percent:>3} % of {len} guesses, {msg}, {elapsed}",
     )?;
-    Ok(ProgressBar::new(guesses).with_style(style).with_prefix(title).with_message("honest 0"))
+    Ok(ProgressBar::new(guesses)
+        .with_style(style)
+        .with_prefix(title)
+        .with_message("honest 0"))
 }
 
 impl Played {

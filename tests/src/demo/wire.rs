@@ -29,7 +29,10 @@ impl Wire {
         socket.bind(SocketAddr::from((from, 0)))?;
         let stream = in_time(socket.connect(to)).await?;
         stream.set_nodelay(true)?;
-        let mut wire = Self { stream: BufReader::new(stream), line: String::new() };
+        let mut wire = Self {
+            stream: BufReader::new(stream),
+            line: String::new(),
+        };
         match wire.reply().await? {
             Some(220) => Ok(wire),
             other => Err(unexpected("the greeting", other)),

@@ -25,8 +25,13 @@ pub(super) struct Updates {
 
 impl Admin {
     pub(super) fn at(address: SocketAddr) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None);
-        Self { address, agent: config.build().into() }
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .proxy(None);
+        Self {
+            address,
+            agent: config.build().into(),
+        }
     }
 
     /// Where it listens.
@@ -40,7 +45,10 @@ impl Admin {
     /// # Errors
     /// [`Error::Admin`] if there is no answer or it is not 200.
     pub fn get(&self, path: &str) -> Result<String, Error> {
-        let answer = self.agent.get(format!("http://{}{path}", self.address)).call();
+        let answer = self
+            .agent
+            .get(format!("http://{}{path}", self.address))
+            .call();
         let text = answer.and_then(|mut answer| answer.body_mut().read_to_string());
         text.map_err(|error| self.error(path, error.to_string()))
     }
@@ -51,7 +59,9 @@ impl Admin {
     /// As [`Admin::get`].
     pub fn stat(&self, name: &str) -> Result<u64, Error> {
         let page = self.get(&format!("/stats?filter=^{name}$"))?;
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         match value {
             None => Ok(0),
             Some(value) => value.trim().parse().map_err(|_| self.error(name, page)),
@@ -70,7 +80,9 @@ impl Admin {
     pub(super) fn listener_address(&self) -> Result<Option<SocketAddr>, Error> {
         let page = self.get("/listeners")?;
         // One line a listener: `smtp::127.0.0.1:2525`.
-        Ok(page.lines().find_map(|line| line.split_once("::")?.1.trim().parse().ok()))
+        Ok(page
+            .lines()
+            .find_map(|line| line.split_once("::")?.1.trim().parse().ok()))
     }
 
     /// How many updates of the listener there have been.
@@ -92,12 +104,20 @@ impl Admin {
         let path = "/config_dump?resource=dynamic_listeners";
         let dump: Value = serde_json::from_str(&self.get(path)?)
             .map_err(|error| self.error(path, error.to_string()))?;
-        let listeners = dump.get("configs").and_then(Value::as_array).into_iter().flatten();
+        let listeners = dump
+            .get("configs")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let mut details = listeners.filter_map(|one| one.pointer("/error_state/details")?.as_str());
         Ok(details.next().unwrap_or("no reason given").to_owned())
     }
 
     fn error(&self, path: &str, reason: String) -> Error {
-        Error::Admin { address: self.address.to_string(), path: path.into(), reason }
+        Error::Admin {
+            address: self.address.to_string(),
+            path: path.into(),
+            reason,
+        }
     }
 }

@@ -57,7 +57,10 @@ pub struct HostPort {
 
 impl From<SocketAddr> for HostPort {
     fn from(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_string(), port: address.port() }
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
     }
 }
 
@@ -68,10 +71,17 @@ impl FromStr for HostPort {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(address.into());
         }
-        let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(':'));
+        let parts = text
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty() && !host.contains(':'));
         match parts.map(|(host, port)| (host, port.parse())) {
-            Some((host, Ok(port))) => Ok(Self { host: host.into(), port }),
-            _ => Err(format!("{text:?} is not host:port, such as 192.0.2.25:25 or [2001:db8::1]:25")),
+            Some((host, Ok(port))) => Ok(Self {
+                host: host.into(),
+                port,
+            }),
+            _ => Err(format!(
+                "{text:?} is not host:port, such as 192.0.2.25:25 or [2001:db8::1]:25"
+            )),
         }
     }
 }
@@ -172,7 +182,10 @@ impl Guard {
     /// # Errors
     /// [`crate::Error::Missing`] if the filter is not built.
     pub fn with_policy(policy: Value) -> Result<Self, crate::Error> {
-        Ok(Self::Present { wasm: crate::paths::wasm()?, policy })
+        Ok(Self::Present {
+            wasm: crate::paths::wasm()?,
+            policy,
+        })
     }
 }
 
@@ -186,7 +199,10 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_of_either_family() {
-        assert_eq!(parsed("mx.example.test:25"), Ok(("mx.example.test".into(), 25)));
+        assert_eq!(
+            parsed("mx.example.test:25"),
+            Ok(("mx.example.test".into(), 25))
+        );
         assert_eq!(parsed("192.0.2.25:2525"), Ok(("192.0.2.25".into(), 2525)));
         assert_eq!(parsed("[2001:db8::1]:25"), Ok(("2001:db8::1".into(), 25)));
     }
@@ -200,7 +216,13 @@ mod tests {
 
     #[test]
     fn a_missing_or_wrong_port_is_an_error() {
-        for text in ["mx.example.test", ":25", "mx.example.test:smtp", "2001:db8::1:25", "a:70000"] {
+        for text in [
+            "mx.example.test",
+            ":25",
+            "mx.example.test:smtp",
+            "2001:db8::1:25",
+            "a:70000",
+        ] {
             assert!(parsed(text).is_err(), "{text}");
         }
     }

@@ -26,6 +26,9 @@ use crate::{
 /// How often Envoy writes its access log out; its default of ten seconds is too long to watch.
 const LOG_FLUSH_MS: &str = "20";
 
+/// What Envoy, or the filter's panic handler, logs when the filter traps.
+const TRAPPED: [&str; 3] = ["Uncaught RuntimeError", "panicked at", "VM failed"];
+
 /// A running Envoy; dropping it ends it and removes its runtime directory.
 #[derive(Debug)]
 pub struct Envoy {
@@ -70,7 +73,13 @@ impl EnvoyConfig {
         })?;
         // A later revision must ask for the port that this one was given.
         let config = self.listen(address);
-        Ok(Envoy { process, admin, address, config, files })
+        Ok(Envoy {
+            process,
+            admin,
+            address,
+            config,
+            files,
+        })
     }
 
     fn command(&self, files: &Files) -> Result<Command, Error> {
@@ -123,9 +132,16 @@ impl Envoy {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(Error::File { path: path.clone(), source }),
+            Err(source) => {
+                return Err(Error::File {
+                    path: path.clone(),
+                    source,
+                });
+            }
         };
-        let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+        let whole = text
+            .rfind('\n')
+            .map_or("", |end| text.get(..end).unwrap_or_default());
         let parsed = whole.lines().map(|line| {
             serde_json::from_str(line).map_err(|error| Error::Content {
                 path: path.clone(),
@@ -143,8 +159,24 @@ impl Envoy {
         wait_for(&format!("access log of {count} sessions"), PATIENCE, || {
             let lines = self.access_log()?;
             let seen = lines.len();
-            Ok(if seen < count { Seen::NotYet(format!("{seen} sessions")) } else { Seen::Done(lines) })
+            Ok(if seen < count {
+                Seen::NotYet(format!("{seen} sessions"))
+            } else {
+                Seen::Done(lines)
+            })
         })
+    }
+
+    /// The lines of its log that tell of a trap in the filter: none, if all is well.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the log cannot be read.
+    pub fn traps(&self) -> Result<Vec<String>, Error> {
+        let log = self.process.log()?;
+        let traps = log
+            .lines()
+            .filter(|line| TRAPPED.iter().any(|word| line.contains(word)));
+        Ok(traps.map(str::to_owned).collect())
     }
 
     /// Puts another policy in force for new connections; live ones keep the old one.
@@ -152,9 +184,15 @@ impl Envoy {
     /// # Errors
     /// [`Error::Refused`] with the filter's own words; then the old policy stays in force.
     pub fn reload(&mut self, policy: Value) -> Result<(), Error> {
-        let before = Before { updates: self.admin.updates()?, logged: self.process.log()?.len() };
+        let before = Before {
+            updates: self.admin.updates()?,
+            logged: self.process.log()?.len(),
+        };
         let mut next = self.config.clone();
-        if let Guard::Present { policy: current, .. } = &mut next.guard {
+        if let Guard::Present {
+            policy: current, ..
+        } = &mut next.guard
+        {
             *current = policy;
         }
         let (watched, listener) = (self.files.watched(), self.files.listener());
@@ -175,7 +213,13 @@ struct Before {
 }
 
 impl Before {
-    const START: Self = Self { updates: Updates { accepted: 0, refused: 0 }, logged: 0 };
+    const START: Self = Self {
+        updates: Updates {
+            accepted: 0,
+            refused: 0,
+        },
+        logged: 0,
+    };
 }
 
 /// Waits until Envoy has taken the published listener over, or refused it.
@@ -186,17 +230,25 @@ fn wait_for_verdict(process: &mut Process, admin: &Admin, before: Before) -> Res
         if now.refused > before.updates.refused {
             let log = process.log()?;
             let told = filters_words(log.get(before.logged..).unwrap_or_default());
-            return Err(Error::Refused { reason: format!("{told}{}", admin.why_refused()?) });
+            return Err(Error::Refused {
+                reason: format!("{told}{}", admin.why_refused()?),
+            });
         }
         let warming = admin.stat("listener_manager.total_listeners_warming")?;
         let taken = now.accepted > before.updates.accepted && warming == 0;
-        Ok(if taken { Seen::Done(()) } else { Seen::NotYet(format!("{now:?}, {warming} warming")) })
+        Ok(if taken {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(format!("{now:?}, {warming} warming"))
+        })
     })
 }
 
 /// What the filter itself logged as an error, without Envoy's prefix, one line each.
 fn filters_words(log: &str) -> String {
-    let serious = log.lines().filter(|line| line.contains("[error]") || line.contains("[critical]"));
+    let serious = log
+        .lines()
+        .filter(|line| line.contains("[error]") || line.contains("[critical]"));
     let mut words: Vec<&str> = serious
         .filter_map(|line| Some(line.split_once("wasm log")?.1.split_once(": ")?.1))
         .collect();
@@ -207,10 +259,15 @@ fn filters_words(log: &str) -> String {
 
 impl Files {
     fn create(access_log: Option<&Path>) -> Result<Self, Error> {
-        let made = tempfile::Builder::new().prefix("portcullis-envoy-").tempdir();
+        let made = tempfile::Builder::new()
+            .prefix("portcullis-envoy-")
+            .tempdir();
         let directory = made.map_err(Error::file(std::env::temp_dir()))?;
         let usual = directory.path().join("access.log");
-        let files = Self { access_log: access_log.map_or(usual, Path::to_path_buf), directory };
+        let files = Self {
+            access_log: access_log.map_or(usual, Path::to_path_buf),
+            directory,
+        };
         fs::create_dir(files.watched()).map_err(Error::file(files.watched()))?;
         Ok(files)
     }
@@ -236,7 +293,11 @@ impl Files {
     }
 
     fn places<'a>(&'a self, watched: &'a Path, listener: &'a Path) -> Places<'a> {
-        Places { watched, listener, access_log: &self.access_log }
+        Places {
+            watched,
+            listener,
+            access_log: &self.access_log,
+        }
     }
 
     /// Puts a listener where Envoy sees it, whole or not at all: Envoy watches for files moved into

@@ -42,19 +42,39 @@ pub(super) struct Places<'a> {
 /// filled in here.
 pub(super) fn render(config: &EnvoyConfig, places: Places<'_>) -> Result<Rendered, Error> {
     let mut bootstrap = template()?;
-    set(&mut bootstrap, "/admin/address", socket_address(&config.admin.ip().to_string(), config.admin.port()))?;
+    set(
+        &mut bootstrap,
+        "/admin/address",
+        socket_address(&config.admin.ip().to_string(), config.admin.port()),
+    )?;
 
-    let mut listener = take_named(&mut bootstrap, "/static_resources/listeners", listener_name(config))?;
+    let mut listener = take_named(
+        &mut bootstrap,
+        "/static_resources/listeners",
+        listener_name(config),
+    )?;
     fill_listener(&mut listener, config, places.access_log)?;
 
-    let mut cluster = take_named(&mut bootstrap, "/static_resources/clusters", cluster_name(config))?;
+    let mut cluster = take_named(
+        &mut bootstrap,
+        "/static_resources/clusters",
+        cluster_name(config),
+    )?;
     fill_cluster(&mut cluster, config)?;
-    set(&mut bootstrap, "/static_resources", json!({ "clusters": [cluster] }))?;
+    set(
+        &mut bootstrap,
+        "/static_resources",
+        json!({ "clusters": [cluster] }),
+    )?;
 
-    let watched = json!({ "path": places.listener, "watched_directory": { "path": places.watched } });
+    let watched =
+        json!({ "path": places.listener, "watched_directory": { "path": places.watched } });
     let source = json!({ "resource_api_version": "V3", "path_config_source": watched });
     *child(&mut bootstrap, "dynamic_resources")? = json!({ "lds_config": source });
-    Ok(Rendered { bootstrap, listener })
+    Ok(Rendered {
+        bootstrap,
+        listener,
+    })
 }
 
 /// The listener's file as Envoy's discovery reads it.
@@ -69,8 +89,10 @@ pub(super) fn discovery(listener: &Value) -> Value {
 fn template() -> Result<Value, Error> {
     let path = paths::envoy_yaml();
     let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| Error::Content { path, reason: error.to_string() })
+    serde_saphyr::from_str(&text).map_err(|error| Error::Content {
+        path,
+        reason: error.to_string(),
+    })
 }
 
 fn listener_name(config: &EnvoyConfig) -> &'static str {
@@ -87,7 +109,11 @@ fn cluster_name(config: &EnvoyConfig) -> &'static str {
     }
 }
 
-fn fill_listener(listener: &mut Value, config: &EnvoyConfig, access_log: &Path) -> Result<(), Error> {
+fn fill_listener(
+    listener: &mut Value,
+    config: &EnvoyConfig,
+    access_log: &Path,
+) -> Result<(), Error> {
     let address = socket_address(&config.listen.ip().to_string(), config.listen.port());
     set(listener, "/address", address)?;
     if let FromClients::BehindProxy(trusted) = &config.from_clients {
@@ -102,8 +128,16 @@ fn fill_listener(listener: &mut Value, config: &EnvoyConfig, access_log: &Path) 
     let filters = "/filter_chains/0/filters";
     let wasm = take_named(listener, filters, WASM_FILTER)?;
     let mut proxy = take_named(listener, filters, TCP_PROXY)?;
-    set(&mut proxy, "/typed_config/cluster", json!(cluster_name(config)))?;
-    set(&mut proxy, "/typed_config/access_log/0/typed_config/path", json!(access_log))?;
+    set(
+        &mut proxy,
+        "/typed_config/cluster",
+        json!(cluster_name(config)),
+    )?;
+    set(
+        &mut proxy,
+        "/typed_config/access_log/0/typed_config/path",
+        json!(access_log),
+    )?;
     let chain = match &config.guard {
         Guard::Absent => json!([proxy]),
         Guard::Present { wasm: code, policy } => json!([fill_wasm(wasm, code, policy)?, proxy]),
@@ -112,8 +146,16 @@ fn fill_listener(listener: &mut Value, config: &EnvoyConfig, access_log: &Path) 
 }
 
 fn fill_wasm(mut filter: Value, code: &Path, policy: &Value) -> Result<Value, Error> {
-    set(&mut filter, "/typed_config/config/vm_config/code/local/filename", json!(code))?;
-    set(&mut filter, "/typed_config/config/configuration/value", policy.clone())?;
+    set(
+        &mut filter,
+        "/typed_config/config/vm_config/code/local/filename",
+        json!(code),
+    )?;
+    set(
+        &mut filter,
+        "/typed_config/config/configuration/value",
+        policy.clone(),
+    )?;
     Ok(filter)
 }
 
@@ -126,7 +168,11 @@ fn fill_cluster(cluster: &mut Value, config: &EnvoyConfig) -> Result<(), Error> 
         ToServer::ProxyV1 => "V1",
         ToServer::ProxyV2 => "V2",
     };
-    set(cluster, "/transport_socket/typed_config/config/version", json!(version))
+    set(
+        cluster,
+        "/transport_socket/typed_config/config/version",
+        json!(version),
+    )
 }
 
 fn socket_address(host: &str, port: u16) -> Value {
@@ -147,14 +193,20 @@ fn take_named(tree: &mut Value, pointer: &str, name: &str) -> Result<Value, Erro
     let list = list.ok_or_else(|| lacks(pointer))?;
     let named = |entry: &Value| entry.get("name").and_then(Value::as_str) == Some(name);
     let position = list.iter().position(named);
-    position.map(|at| list.remove(at)).ok_or_else(|| lacks(&format!("{pointer}/{name}")))
+    position
+        .map(|at| list.remove(at))
+        .ok_or_else(|| lacks(&format!("{pointer}/{name}")))
 }
 
 fn child<'a>(tree: &'a mut Value, key: &str) -> Result<&'a mut Value, Error> {
-    let object = tree.as_object_mut().ok_or_else(|| lacks("top-level mapping"))?;
+    let object = tree
+        .as_object_mut()
+        .ok_or_else(|| lacks("top-level mapping"))?;
     Ok(object.entry(key).or_insert(Value::Null))
 }
 
 fn lacks(pointer: &str) -> Error {
-    Error::Template { pointer: pointer.into() }
+    Error::Template {
+        pointer: pointer.into(),
+    }
 }

@@ -63,13 +63,16 @@ impl RunningGuard {
     pub(super) fn reload(&mut self, options: &Options) -> String {
         let applied = match self {
             Self::Sim(_) => Err(anyhow::anyhow!("the simulator reads it at its start only")),
-            Self::Envoy(envoy) => {
-                options.read_policy().and_then(|policy| Ok(envoy.reload(policy)?))
-            }
+            Self::Envoy(envoy) => options
+                .read_policy()
+                .and_then(|policy| Ok(envoy.reload(policy)?)),
         };
         let file = options.policy_file();
         match applied {
-            Ok(()) => format!("portcullis: {} is in force for new connections", file.display()),
+            Ok(()) => format!(
+                "portcullis: {} is in force for new connections",
+                file.display()
+            ),
             Err(error) => format!("portcullis: the old policy stays in force: {error:#}"),
         }
     }
@@ -92,7 +95,10 @@ impl RunningGuard {
         line("policy", &format!("{} {change}", policy.display()));
         if options.proxy_protocol == Switch::Off {
             let to = "--from sender@example.org --to alice@example.test";
-            line("try", &format!("swaks --server {}:{} {to}", listen.ip(), listen.port()));
+            line(
+                "try",
+                &format!("swaks --server {}:{} {to}", listen.ip(), listen.port()),
+            );
             line("", &format!("nc -C {} {}", listen.ip(), listen.port()));
         }
         line("end", "Ctrl-C");
@@ -131,7 +137,11 @@ fn simulated(options: &Options, server: &Server) -> Result<HostSim> {
 fn free(address: SocketAddr, flag: &'static str) -> Result<(), Error> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),
-        Err(source) => Err(Error::Address { address: address.to_string(), source, flag }),
+        Err(source) => Err(Error::Address {
+            address: address.to_string(),
+            source,
+            flag,
+        }),
     }
 }
 

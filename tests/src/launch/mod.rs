@@ -25,7 +25,9 @@ const WATCH: Duration = Duration::from_millis(500);
 /// # Errors
 /// Whatever keeps the guard from running, in words meant for whoever started it.
 pub fn run(options: &Options) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     // Asked for before anything starts, so that no signal ends this program uncleaned.
     let signals = runtime.block_on(async { Signals::catch() })?;
     let mut server = Server::provide(options)?;

@@ -3,10 +3,11 @@
 use std::{
     fmt::Write as _,
     fs::{self, Permissions},
-    io,
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use nix::unistd::{Uid, User};
@@ -25,7 +26,11 @@ pub enum Service {
     BehindProxy,
 }
 
-const SERVICES: [Service; 3] = [Service::Unknown550, Service::Unknown451, Service::BehindProxy];
+const SERVICES: [Service; 3] = [
+    Service::Unknown550,
+    Service::Unknown451,
+    Service::BehindProxy,
+];
 
 /// Postfix's own daemons that an SMTP session and a delivery to nowhere need (master.cf format).
 const DAEMONS: &str = "\
@@ -111,7 +116,8 @@ pub(super) fn write(directory: &Path) -> Result<Vec<(Service, SocketAddr)>, Erro
         chown(&place, Some(owner.as_raw()), None).map_err(Error::file(&place))?;
     }
     // Postfix's own user must reach the directories below.
-    fs::set_permissions(directory, Permissions::from_mode(0o755)).map_err(Error::file(directory))?;
+    fs::set_permissions(directory, Permissions::from_mode(0o755))
+        .map_err(Error::file(directory))?;
 
     let mut services = Vec::new();
     let mut master = DAEMONS.to_owned();
@@ -127,7 +133,10 @@ pub(super) fn write(directory: &Path) -> Result<Vec<(Service, SocketAddr)>, Erro
 
 fn main_cf(directory: &Path) -> Result<String, Error> {
     let daemons = paths::on_path("master")?;
-    let known: Vec<String> = mailboxes().iter().map(|name| format!("{name}=ok")).collect();
+    let known: Vec<String> = mailboxes()
+        .iter()
+        .map(|name| format!("{name}=ok"))
+        .collect();
     Ok(format!(
         "{SETTINGS}\
          queue_directory = {at}/spool\n\
@@ -156,7 +165,10 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Error> {
     let bound = || {
         let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
-        listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()
+        listeners
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<io::Result<Vec<_>>>()
     };
     bound().map_err(|source| Error::Address {
         address: "127.0.0.1:0".into(),
@@ -176,6 +188,13 @@ fn owner() -> Result<Uid, Error> {
     })
 }
 
+/// Writes a file dated a minute back: Postfix waits up to two seconds for a file to settle that is
+/// as young as the moment.
 fn write_file(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(Error::file(path))
+    let write = || {
+        let mut file = fs::File::create(path)?;
+        file.write_all(text.as_bytes())?;
+        file.set_modified(SystemTime::now() - Duration::from_secs(60))
+    };
+    write().map_err(Error::file(path))
 }

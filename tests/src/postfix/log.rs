@@ -58,11 +58,19 @@ impl Log {
     /// # Errors
     /// [`Error::Late`], or as [`Log::text`].
     pub fn wait_for_sessions(&self, count: usize) -> Result<Vec<SessionCounts>, Error> {
-        wait_for(&format!("{count} sessions in Postfix's log"), PATIENCE, || {
-            let sessions = self.sessions()?;
-            let seen = sessions.len();
-            Ok(if seen < count { Seen::NotYet(format!("{seen}")) } else { Seen::Done(sessions) })
-        })
+        wait_for(
+            &format!("{count} sessions in Postfix's log"),
+            PATIENCE,
+            || {
+                let sessions = self.sessions()?;
+                let seen = sessions.len();
+                Ok(if seen < count {
+                    Seen::NotYet(format!("{seen}"))
+                } else {
+                    Seen::Done(sessions)
+                })
+            },
+        )
     }
 
     /// Waits until Postfix has delivered at least `count` messages, and returns how many.
@@ -70,11 +78,22 @@ impl Log {
     /// # Errors
     /// [`Error::Late`], or as [`Log::text`].
     pub fn wait_for_messages(&self, count: usize) -> Result<usize, Error> {
-        wait_for(&format!("{count} messages delivered by Postfix"), PATIENCE, || {
-            let text = self.text()?;
-            let seen = text.lines().filter(|line| line.ends_with(": removed")).count();
-            Ok(if seen < count { Seen::NotYet(format!("{seen}")) } else { Seen::Done(seen) })
-        })
+        wait_for(
+            &format!("{count} messages delivered by Postfix"),
+            PATIENCE,
+            || {
+                let text = self.text()?;
+                let seen = text
+                    .lines()
+                    .filter(|line| line.ends_with(": removed"))
+                    .count();
+                Ok(if seen < count {
+                    Seen::NotYet(format!("{seen}"))
+                } else {
+                    Seen::Done(seen)
+                })
+            },
+        )
     }
 
     fn all_sessions(&self) -> Result<Vec<SessionCounts>, Error> {
@@ -88,7 +107,10 @@ fn session(line: &str) -> Option<SessionCounts> {
     let (_, rest) = line.split_once(": disconnect from ")?;
     let (_, rest) = rest.split_once('[')?;
     let (client, counts) = rest.split_once(']')?;
-    let rcpt = counts.split(' ').find_map(|count| count.strip_prefix("rcpt=")).unwrap_or("0");
+    let rcpt = counts
+        .split(' ')
+        .find_map(|count| count.strip_prefix("rcpt="))
+        .unwrap_or("0");
     let (accepted, lookups) = rcpt.split_once('/').unwrap_or((rcpt, rcpt));
     Some(SessionCounts {
         client: client.into(),
@@ -105,7 +127,14 @@ mod tests {
     fn a_disconnect_line_tells_accepted_and_all() {
         let line = "Nov 23 20:00:00 mx postfix/smtpd[7]: disconnect from unknown[::1] ehlo=1 rcpt=2/7 commands=3/8";
         let counts = session(line).unwrap();
-        assert_eq!(counts, SessionCounts { client: "::1".into(), accepted: 2, lookups: 7 });
+        assert_eq!(
+            counts,
+            SessionCounts {
+                client: "::1".into(),
+                accepted: 2,
+                lookups: 7
+            }
+        );
     }
 
     #[test]
@@ -117,6 +146,9 @@ mod tests {
 
     #[test]
     fn other_lines_are_no_sessions() {
-        assert_eq!(session("postfix/smtpd[7]: connect from unknown[127.0.0.1]"), None);
+        assert_eq!(
+            session("postfix/smtpd[7]: connect from unknown[127.0.0.1]"),
+            None
+        );
     }
 }

@@ -25,7 +25,10 @@ const TRIES: usize = 3;
 #[must_use]
 pub fn mailboxes() -> Vec<String> {
     let named = ["alice", "bob", "postmaster"].map(str::to_owned);
-    named.into_iter().chain((0..100).map(|number| format!("user{number}"))).collect()
+    named
+        .into_iter()
+        .chain((0..100).map(|number| format!("user{number}")))
+        .collect()
 }
 
 /// A running Postfix; dropping it ends it and removes its directory.
@@ -57,15 +60,25 @@ impl Postfix {
 
     fn start_once() -> Result<Self, Error> {
         let master = paths::on_path("master")?;
-        let made = tempfile::Builder::new().prefix("portcullis-postfix-").tempdir();
+        let made = tempfile::Builder::new()
+            .prefix("portcullis-postfix-")
+            .tempdir();
         let directory = made.map_err(Error::file(std::env::temp_dir()))?;
         let services = config::write(directory.path())?;
         let mut command = Command::new(master);
-        command.arg("-c").arg(config::etc(directory.path())).arg("-d");
+        command
+            .arg("-c")
+            .arg(config::etc(directory.path()))
+            .arg("-d");
         let output = directory.path().join("master.out");
         let process = Process::start("postfix", command, &output)?;
         let log = Log::at(config::maillog(directory.path()));
-        let mut postfix = Self { process, services, log, _directory: directory };
+        let mut postfix = Self {
+            process,
+            services,
+            log,
+            _directory: directory,
+        };
         postfix.wait_until_it_greets()?;
         Ok(postfix)
     }
@@ -75,7 +88,10 @@ impl Postfix {
     pub fn address(&self, service: Service) -> SocketAddr {
         let found = self.services.iter().find(|(known, _)| *known == service);
         // `config::write` gives every service an address; port 0 refuses every connection.
-        found.map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |(_, address)| *address)
+        found.map_or_else(
+            || SocketAddr::from(([127, 0, 0, 1], 0)),
+            |(_, address)| *address,
+        )
     }
 
     /// Its log.
@@ -95,11 +111,17 @@ impl Postfix {
             process.still_runs()?;
             match services.iter().try_for_each(greets) {
                 Ok(()) => Ok(Seen::Done(())),
-                Err(error) => Ok(Seen::NotYet(format!("{error}; {}", log.text().unwrap_or_default()))),
+                Err(error) => Ok(Seen::NotYet(format!(
+                    "{error}; {}",
+                    log.text().unwrap_or_default()
+                ))),
             }
         })?;
         // The greetings above are sessions too; what is counted begins after them.
-        let greeted = services.iter().filter(|(service, _)| *service != Service::BehindProxy).count();
+        let greeted = services
+            .iter()
+            .filter(|(service, _)| *service != Service::BehindProxy)
+            .count();
         self.log.forget_sessions(greeted)
     }
 }

@@ -1,0 +1,87 @@
+//! What most end-to-end tests stand on: real Envoy with the filter before real Postfix.
+
+use serde_json::{Value, json};
+
+use crate::{
+    Error,
+    envoy::{Envoy, EnvoyConfig, Guard},
+    postfix::{Postfix, Service},
+    smtp::Client,
+};
+
+/// Postfix with the guard before one of its services.
+#[derive(Debug)]
+pub struct Stand {
+    /// The guard; dropped first, so that Postfix sees its sessions end.
+    pub envoy: Envoy,
+    /// The mail server.
+    pub postfix: Postfix,
+}
+
+impl Stand {
+    /// The guard with its default policy before a server that answers 550 for unknown names.
+    ///
+    /// # Errors
+    /// Whatever keeps Envoy or Postfix from starting.
+    pub fn with_defaults() -> Result<Self, Error> {
+        Self::with_policy(Service::Unknown550, json!({}))
+    }
+
+    /// The guard with this policy before this service.
+    ///
+    /// # Errors
+    /// As [`Stand::with_defaults`].
+    pub fn with_policy(service: Service, policy: Value) -> Result<Self, Error> {
+        Self::with(service, policy, |config| config)
+    }
+
+    /// The same with more of Envoy chosen.
+    ///
+    /// # Errors
+    /// As [`Stand::with_defaults`].
+    pub fn with(
+        service: Service,
+        policy: Value,
+        choose: impl FnOnce(EnvoyConfig) -> EnvoyConfig,
+    ) -> Result<Self, Error> {
+        let postfix = Postfix::start()?;
+        let config = EnvoyConfig::before(postfix.address(service), Guard::with_policy(policy)?);
+        Ok(Self {
+            envoy: choose(config).start()?,
+            postfix,
+        })
+    }
+
+    /// A client of the guard that has read the greeting.
+    ///
+    /// # Errors
+    /// [`Error::Smtp`] if there is none.
+    pub fn client(&self) -> Result<Client, Error> {
+        Client::greeted(self.envoy.address())
+    }
+
+    /// A client that has said EHLO and MAIL as well.
+    ///
+    /// # Errors
+    /// [`Error::Smtp`] if the server does not answer.
+    pub fn client_in_transaction(&self) -> Result<Client, Error> {
+        let mut client = self.client()?;
+        client.command("EHLO client.example.org")?;
+        client.command("MAIL FROM:<sender@example.org>")?;
+        Ok(client)
+    }
+}
+
+/// `RCPT TO` for a name that exists in `example.test`, or does not.
+#[must_use]
+pub fn rcpt(name: &str) -> String {
+    format!("RCPT TO:<{name}@example.test>")
+}
+
+/// The same for `count` numbered names, each line ended, as one text.
+#[must_use]
+pub fn rcpts(name: &str, count: usize) -> String {
+    (0..count)
+        .map(|number| rcpt(&format!("{name}{number}")) + "\r\n")
+        .collect()
+}
