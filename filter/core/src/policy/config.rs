@@ -142,8 +142,7 @@ section! {
 /// Who is left alone.
 pub struct ExemptConfig {
     /// Clients in these networks (CIDR) are never acted upon. At most 1000.
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
-    pub networks: Vec<ipnet::IpNet>,
+    pub networks: Vec<String>,
     /// Sessions are left alone once AUTH has succeeded (235).
     pub authenticated: bool,
 }

@@ -1,5 +1,6 @@
 //! Networks of clients, in CIDR notation.
 
+use super::error::ConfigError;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -8,10 +9,22 @@ use std::net::IpAddr;
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// A set of these networks; overlapping ones are joined.
-    #[must_use]
-    pub fn new(networks: &[IpNet]) -> Self {
-        Self(IpNet::aggregate(&networks.to_vec()))
+    /// Reads networks in CIDR notation, a lone address being a network of one; overlapping ones
+    /// are joined. What is wrong is added to `errors`, under `path`.
+    pub(super) fn read(path: &str, texts: &[String], errors: &mut Vec<ConfigError>) -> Self {
+        let mut networks = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let address = || text.parse::<IpAddr>().map(IpNet::from);
+            match text.parse().or_else(|_| address()) {
+                Ok(network) => networks.push(network),
+                Err(_) => errors.push(ConfigError::new(
+                    &format!("{path}[{index}]"),
+                    "a network as \"192.0.2.0/24\" or \"2001:db8::/32\"",
+                    format!("{text:?}"),
+                )),
+            }
+        }
+        Self(IpNet::aggregate(&networks))
     }
 
     /// Whether `address` lies in one of them. IPv4-mapped IPv6 addresses count as IPv4.
@@ -30,14 +43,16 @@ mod tests {
 
     #[test]
     fn addresses_of_both_families() {
-        let networks = Networks::new(&[
-            "192.0.2.0/24".parse().unwrap(),
-            "2001:db8:1::/48".parse().unwrap(),
-        ]);
+        let texts = ["192.0.2.0/24", "198.51.100.7", "2001:db8:1::/48"].map(str::to_owned);
+        let mut errors = Vec::new();
+        let networks = Networks::read("networks", &texts, &mut errors);
+        assert_eq!(errors, []);
         for (address, inside) in [
             ("192.0.2.255", true),
             ("192.0.3.0", false),
             ("::ffff:192.0.2.7", true),
+            ("198.51.100.7", true),
+            ("198.51.100.8", false),
             ("2001:db8:1:2::3", true),
             ("2001:db8:2::3", false),
         ] {

@@ -53,9 +53,11 @@ impl Policy {
     pub fn new(config: Config) -> Result<Self, ConfigErrors> {
         let mut errors = faults(&config);
         let replies = Replies::new(&config.replies, &mut errors);
+        let networks = &config.exempt.networks;
+        let networks = Networks::read("exempt.networks", networks, &mut errors);
         match (replies, errors.is_empty()) {
             (Some(replies), true) => Ok(Self {
-                networks: Networks::new(&config.exempt.networks),
+                networks,
                 rejections: RejectionPatterns::new(&config.rcpt.rejected_text),
                 replies,
                 config,
