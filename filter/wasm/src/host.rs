@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, Bytes, StreamType};
+use proxy_wasm::types::{BufferType, Bytes, MetricType, StreamType};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use thiserror::Error;
@@ -22,6 +22,21 @@ const OK: u32 = 0;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
+    fn proxy_get_buffer_bytes(
+        buffer: BufferType,
+        start: usize,
+        max_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_enqueue_shared_queue(queue: u32, data: *const u8, size: usize) -> u32;
+    fn proxy_define_metric(
+        kind: MetricType,
+        name: *const u8,
+        name_size: usize,
+        id: *mut u32,
+    ) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_set_buffer_bytes(
         buffer: BufferType,
         start: usize,
@@ -55,8 +70,50 @@ fn check(call: &'static str, status: u32) -> Result<(), Refused> {
 
 /// All bytes in one of the connection's buffers; empty where there are none, or no buffer.
 pub(crate) fn buffer(of: BufferType) -> Bytes {
-    let bytes = hostcalls::get_buffer(of, 0, usize::MAX);
-    bytes.ok().flatten().unwrap_or_default()
+    let mut data = std::ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: the host writes both out-parameters.
+    let status = unsafe { proxy_get_buffer_bytes(of, 0, usize::MAX, &mut data, &mut size) };
+    match status {
+        // SAFETY: the host filled the parameters with memory it had us allocate.
+        OK => unsafe { handed_over(data, size) },
+        _ => Bytes::new(),
+    }
+}
+
+/// Takes memory that the host had the SDK's `proxy_on_memory_allocate` make, and filled.
+///
+/// # Safety
+/// `data` is null, or a Vec's of exactly `size` octets that nobody else owns.
+unsafe fn handed_over(data: *mut u8, size: usize) -> Bytes {
+    if data.is_null() {
+        return Bytes::new();
+    }
+    // SAFETY: by the contract above.
+    unsafe { Vec::from_raw_parts(data, size, size) }
+}
+
+/// Puts a message into a shared queue.
+pub(crate) fn enqueue(queue: u32, message: &[u8]) -> Result<(), Refused> {
+    // SAFETY: pointer and size are those of a live slice, which the host only reads.
+    let status = unsafe { proxy_enqueue_shared_queue(queue, message.as_ptr(), message.len()) };
+    check("proxy_enqueue_shared_queue", status)
+}
+
+/// Defines a counter; its id.
+pub(crate) fn define_counter(name: &str) -> Result<u32, Refused> {
+    let mut id = 0;
+    // SAFETY: the name is a live slice; the host writes the out-parameter.
+    let status =
+        unsafe { proxy_define_metric(MetricType::Counter, name.as_ptr(), name.len(), &mut id) };
+    check("proxy_define_metric", status).map(|()| id)
+}
+
+/// Adds to a counter.
+pub(crate) fn add_to_counter(id: u32, by: u32) -> Result<(), Refused> {
+    // SAFETY: takes no memory.
+    let status = unsafe { proxy_increment_metric(id, by.into()) };
+    check("proxy_increment_metric", status)
 }
 
 /// Replaces everything in a buffer.
@@ -119,12 +176,11 @@ pub(crate) fn source_address() -> Option<IpAddr> {
     let mut size = 0;
     // SAFETY: the path is a live slice; the host writes both out-parameters.
     let status = unsafe { proxy_get_property(PATH.as_ptr(), PATH.len(), &mut value, &mut size) };
-    if status != OK || value.is_null() {
+    if status != OK {
         return None;
     }
-    // SAFETY: the host had the SDK's `proxy_on_memory_allocate` make this, a Vec of that capacity,
-    // and hands it over.
-    let bytes = unsafe { Vec::from_raw_parts(value, size, size) };
+    // SAFETY: the host filled the parameters with memory it had us allocate.
+    let bytes = unsafe { handed_over(value, size) };
     let text = std::str::from_utf8(&bytes).ok()?;
     let address = text.parse::<SocketAddr>().map(|address| address.ip());
     address.or_else(|_| text.parse()).ok()

@@ -3,7 +3,7 @@
 //! This crate translates: callbacks become inputs of `portcullis_core::session`, its effects
 //! become hostcalls. It decides nothing.
 //!
-//! - `host`: the hostcalls, none of which can panic.
+//! - `host`: the hostcalls whose statuses matter, none of which can panic.
 //! - `root`: one worker: configuration, its queue, its tick.
 //! - `stream`: one connection.
 //! - `worker`: what root and streams of one worker share.

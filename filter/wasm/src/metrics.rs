@@ -1,10 +1,9 @@
 //! Counters by name, defined with the host when first counted.
 
+use crate::host;
 use hashbrown::HashMap;
 use portcullis_core::policy::Counts;
 use portcullis_core::session::{Exemption, Note};
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
 
 /// The counters of one worker; the host adds the workers up.
 #[derive(Debug, Default)]
@@ -21,14 +20,14 @@ impl Metrics {
         let id = match self.ids.get(name) {
             Some(id) => *id,
             None => {
-                let Ok(id) = hostcalls::define_metric(MetricType::Counter, name) else {
+                let Ok(id) = host::define_counter(name) else {
                     return;
                 };
                 self.ids.insert(name.to_owned(), id);
                 id
             }
         };
-        let _ = hostcalls::increment_metric(id, i64::from(by));
+        let _ = host::add_to_counter(id, by);
     }
 
     /// Counts what a session did since it was last counted.

@@ -47,9 +47,11 @@ impl Root {
                     worker.take_overflow(id)
                 });
                 let Some(bytes) = overflow else { return };
-                host::as_context(id, self.context_id, || {
+                let restored = host::as_context(id, self.context_id, || {
                     host::prepend_buffer(BufferType::DownstreamData, &bytes)
-                })
+                });
+                // A connection without these bytes would have a hole in it.
+                restored.or_else(|_| host::as_context(id, self.context_id, host::close))
             }
         };
         // The connection may have ended by itself meanwhile.

@@ -61,9 +61,11 @@ impl Stream {
             session.client_bytes(&bytes)
         };
         let left = bytes.get(bytes.len() - effects.left..).unwrap_or_default();
-        let untouched = left.is_empty() && effects.to_server == arrived;
-        let sent = if untouched {
+        let sent = if left.is_empty() && effects.to_server == arrived {
             host::continue_to_server()
+        } else if !end && effects.to_server.is_empty() && left == arrived {
+            // Nothing fits: all of it stays where it is.
+            Ok(())
         } else {
             self.send_on(&effects.to_server, left, end)
         };
@@ -213,8 +215,11 @@ impl StreamContext for Stream {
             return Action::Continue;
         }
         if let Err(refused) = self.client_data(end) {
-            log::error!("client bytes pass unread: {refused}");
-            return Action::Continue;
+            // Part of them may be held: to let the buffer pass would mix up their order.
+            log::error!("client bytes cannot be sent on: {refused}");
+            if let Some(worker) = &self.worker {
+                worker.borrow_mut().send(Errand::Close(self.context_id));
+            }
         }
         Action::Pause
     }

@@ -5,7 +5,6 @@ use crate::metrics::Metrics;
 use hashbrown::HashMap;
 use portcullis_core::policy::Policy;
 use portcullis_core::worker::Closing;
-use proxy_wasm::hostcalls;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -72,8 +71,8 @@ impl Worker {
 
     /// Has an errand done as soon as the running callback is over.
     pub(crate) fn send(&mut self, errand: Errand) {
-        if let Err(status) = hostcalls::enqueue_shared_queue(self.queue, Some(&errand.encode())) {
-            log::error!("cannot queue {errand:?}: {status:?}");
+        if let Err(refused) = host::enqueue(self.queue, &errand.encode()) {
+            log::error!("cannot queue {errand:?}: {refused}");
             self.metrics.count("portcullis_errands_lost_total", 1);
         }
     }

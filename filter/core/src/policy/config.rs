@@ -26,6 +26,8 @@ pub struct Config {
     pub exempt: ExemptConfig,
     /// What happens when replies and commands no longer pair.
     pub desync: DesyncMode,
+    /// What happens to a message that servers may end at different places.
+    pub smuggling: SmugglingMode,
     /// How a connection is closed.
     pub close: CloseConfig,
     /// What the client reads. Placeholders: `{client}`, `{consecutive}`, `{rejected}`, `{tried}`,
@@ -168,6 +170,20 @@ pub enum DesyncMode {
     Pass,
     /// The session is closed with a 421.
     Close,
+}
+
+/// What happens to a message with a lone dot between bare line ends: a server that takes it for the
+/// end reads what follows as commands ("SMTP smuggling"), past all metering.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SmugglingMode {
+    /// The session is closed before the dot reaches the server. It ends without a last word, which
+    /// the server would have to make room for. RFC 5321 section 2.3.8 forbids bare line ends.
+    #[default]
+    Close,
+    /// The message passes; the session is closed once the server has answered more than was asked.
+    Pass,
 }
 
 section! {

@@ -12,7 +12,7 @@ mod verdict;
 
 pub use config::{
     CloseConfig, Config, DesyncMode, ExemptConfig, LimitsConfig, Metering, Mode, RcptConfig,
-    RepliesConfig, ResetConfig, ResetMode,
+    RepliesConfig, ResetConfig, ResetMode, SmugglingMode,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use network::Networks;

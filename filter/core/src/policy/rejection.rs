@@ -17,6 +17,10 @@ pub enum RcptReply {
     Refused,
 }
 
+/// Texts by which common servers say with an unknown-mailbox code what is not about the name
+/// asked for: Postfix while it verifies a new recipient, and of senders it refuses at RCPT.
+const NOT_ABOUT_THE_NAME: [&[u8]; 2] = [b"verification in progress", b"sender address rejected"];
+
 /// Texts, in lower case, by which a 4yz or 5yz reply says that the mailbox is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectionPatterns(Vec<Vec<u8>>);
@@ -48,6 +52,13 @@ impl RejectionPatterns {
             } else {
                 RcptReply::Refused
             };
+        }
+        let about_else = |text| {
+            let mut exceptions = NOT_ABOUT_THE_NAME.iter();
+            exceptions.any(|exception| contains_ignoring_case(text, exception))
+        };
+        if lines.clone().any(|line| about_else(line.text)) {
+            return RcptReply::Refused;
         }
         let unknown = match lines.clone().find_map(|line| line.enhanced()) {
             Some(code) if says_unknown(code) => true,
@@ -103,6 +114,15 @@ mod tests {
             (
                 "550 5.1.1 <x>: Recipient address rejected: User unknown",
                 Rejected,
+            ),
+            (
+                "450 4.1.1 <x>: Recipient address rejected: unverified address: Address \
+                 verification in progress",
+                Refused,
+            ),
+            (
+                "550 5.1.0 <a@b>: Sender address rejected: User unknown in virtual mailbox table",
+                Refused,
             ),
             ("550 5.1.10 RecipientNotFound", Rejected),
             ("550 5.1.2 bad host", Rejected),

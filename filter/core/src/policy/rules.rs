@@ -1,6 +1,6 @@
 //! The policy: a configuration that has been checked, and the rules it makes.
 
-use super::config::{Config, DesyncMode, Metering, Mode, RepliesConfig, ResetMode};
+use super::config::{Config, DesyncMode, Metering, Mode, RepliesConfig, ResetMode, SmugglingMode};
 use super::envelope;
 use super::error::{ConfigError, ConfigErrors};
 use super::network::Networks;
@@ -133,6 +133,12 @@ impl Policy {
     #[must_use]
     pub fn on_desync(&self) -> Option<Rule> {
         (self.config.desync == DesyncMode::Close).then_some(Rule::Desync)
+    }
+
+    /// The rule met by a message that servers may end at different places.
+    #[must_use]
+    pub fn on_doubtful_end(&self) -> Option<Rule> {
+        (self.config.smuggling == SmugglingMode::Close).then_some(Rule::Smuggling)
     }
 
     /// Whether RCPTs beyond the budget wait or are refused.

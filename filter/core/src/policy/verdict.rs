@@ -6,7 +6,8 @@ use serde::Serialize;
 /// `consecutive`, which an accepted recipient sets back to 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// RCPTs the server has answered, the postmaster's not counted.
+    /// RCPTs the server has answered, the postmaster's not counted, and names VRFY or EXPN found
+    /// unknown.
     pub tried: u32,
     /// Of these, recipients taken.
     pub accepted: u32,

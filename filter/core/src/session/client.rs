@@ -4,7 +4,7 @@ use super::effects::{Close, Effects};
 use super::passage::{Passage, append};
 use super::{ClientSide, Phase, Session};
 use crate::policy::{Metering, Rule};
-use crate::smtp::{Answer, Command, Doubt, LineEnd, Recipient, Unit, Verb};
+use crate::smtp::{Answer, Clarity, Command, Doubt, LineEnd, Recipient, Unit, Verb};
 use std::borrow::Cow;
 
 /// Sent in place of a command the guard answers: its 250 makes room for our reply.
@@ -123,14 +123,17 @@ impl Session {
             let (command, len, end) = match self.tracker.peek(rest) {
                 Unit::Partial => break,
                 Unit::Payload => {
-                    let len = self.tracker.take_payload(rest);
+                    let (len, clarity) = self.tracker.take_payload(rest);
+                    if clarity == Clarity::Doubtful && self.ends_in_doubt(effects) {
+                        return bytes.len();
+                    }
                     passage.keep(at, at + len);
                     at += len;
                     continue;
                 }
                 Unit::Command { command, len, end } => (command, len, end),
             };
-            match self.gate(&command) {
+            match self.gate(&command, end) {
                 Gate::Wait => break,
                 Gate::Pass(answer) => {
                     self.tracker.sent(&command, end, answer);
@@ -155,11 +158,10 @@ impl Session {
     /// only where it holds no more recipients than the session may still get wrong.
     fn waits_in_doubt(&mut self, rest: &[u8], effects: &mut Effects<'_>) -> bool {
         match (self.tracker.doubt(), self.client_side) {
-            (None, _) => return false,
             (Some(_), ClientSide::Open) => return true,
             (Some(Doubt::Payload), _) => {}
-            (Some(Doubt::Order), _) if self.next_may_be_chunk(rest) => {}
-            (Some(Doubt::Order), _) => return false,
+            _ if self.may_hide(rest) => {}
+            _ => return false,
         }
         let too_many = rcpt_lines(rest) > self.budget_left() as usize;
         match too_many.then(|| self.judge(Rule::HiddenRcpts, &mut effects.notes)) {
@@ -169,17 +171,34 @@ impl Session {
         true
     }
 
-    /// Whether a BDAT is next, and it is not known yet whether the server offers CHUNKING.
-    fn next_may_be_chunk(&self, rest: &[u8]) -> bool {
-        let greeting = self.tracker.owed().ends_in_barrier();
-        matches!(greeting, Some(Answer::Hello(_)))
-            && matches!(self.tracker.peek(rest), Unit::Command { command, .. }
+    /// Whether a client that cannot wait may be sending what one server reads as commands and
+    /// another does not: a chunk behind a reply that decides on CHUNKING or on AUTH, or anything
+    /// behind a message that bare LFs have ended.
+    fn may_hide(&self, rest: &[u8]) -> bool {
+        let owed = self.tracker.owed();
+        let chunk = || {
+            matches!(self.tracker.peek(rest), Unit::Command { command, .. }
                 if command.verb == Verb::Bdat)
+        };
+        self.client_side != ClientSide::Open
+            && (owed.ends_in_barrier() == Some(Answer::Message) || owed.holds_barrier() && chunk())
     }
 
-    fn gate(&self, command: &Command<'_>) -> Gate {
+    /// Ends a session whose message servers may end at different places, before the place is out.
+    fn ends_in_doubt(&mut self, effects: &mut Effects<'_>) -> bool {
+        let rule = self.policy.on_doubtful_end();
+        let Some(verdict) = rule.and_then(|rule| self.judge(rule, &mut effects.notes)) else {
+            return false;
+        };
+        // No reply is owed before the message is over, so there is no room for a last word.
+        let _ = self.close(verdict, effects);
+        effects.close = Close::Now;
+        true
+    }
+
+    fn gate(&self, command: &Command<'_>, end: LineEnd) -> Gate {
         let answer = self.tracker.answer_to(command);
-        if answer != Answer::Rcpt {
+        if !matches!(answer, Answer::Rcpt | Answer::Lookup) {
             return Gate::Pass(answer);
         }
         if Recipient::parse(command.argument).is_some_and(|recipient| recipient.is_postmaster()) {
@@ -190,13 +209,15 @@ impl Session {
         }
         match (self.policy.metering(), self.client_side) {
             (Metering::Hold, ClientSide::Open) => Gate::Wait,
+            // What is still to come of the line would be a command of its own behind a NOOP.
+            (Metering::Reply452, ClientSide::Open) if end == LineEnd::Overlong => Gate::Wait,
             (Metering::Reply452, _) | (Metering::Hold, _) => Gate::Refuse,
         }
     }
 
     /// How many more recipients may be asked about before replies to the earlier ones are in.
     fn budget_left(&self) -> u32 {
-        let in_flight = self.tracker.owed().rcpts_in_flight();
+        let in_flight = self.tracker.owed().lookups_in_flight();
         self.policy.budget(&self.counts).saturating_sub(in_flight)
     }
 
@@ -224,11 +245,14 @@ fn fill<'a>(buffer: &mut Vec<u8>, bytes: &'a [u8], limit: usize) -> &'a [u8] {
     rest
 }
 
-/// Lines that would ask about a recipient if they were commands.
+/// Lines that would ask about a name if they were commands.
 fn rcpt_lines(bytes: &[u8]) -> usize {
     bytes
         .split(|octet| *octet == b'\n' || *octet == b'\r')
-        .filter(|line| Command::parse(line).verb == Verb::Rcpt)
+        .filter(|line| {
+            let verb = Command::parse(line).verb;
+            matches!(verb, Verb::Rcpt | Verb::Vrfy | Verb::Expn)
+        })
         .count()
 }
 

@@ -62,7 +62,7 @@ struct Transaction {
 }
 
 /// The guard's view of one SMTP session. Holds at most `limits.held` octets of commands and
-/// `limits.reply` octets of one reply, each only while it waits.
+/// `limits.reply` octets and one batch of one reply, each only while it waits.
 #[derive(Debug)]
 pub struct Session {
     policy: Rc<Policy>,

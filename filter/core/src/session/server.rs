@@ -164,8 +164,11 @@ impl Session {
             return Fate::LastWord(verdict);
         }
         match answer {
-            Answer::Rcpt => self.rcpt_answered(code, reply, effects),
-            Answer::Refused if code.0 != 421 => {
+            // A server that closes by itself has the last word.
+            _ if code.0 == 421 => Fate::Pass,
+            Answer::Rcpt => self.rcpt_answered(reply, effects),
+            Answer::Lookup => self.lookup_answered(reply, effects),
+            Answer::Refused => {
                 self.counts.answered += 1;
                 Fate::Rewrite(self.policy.metered(self.client, &self.counts))
             }
@@ -184,7 +187,7 @@ impl Session {
         }
     }
 
-    fn rcpt_answered(&mut self, code: ReplyCode, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
+    fn rcpt_answered(&mut self, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
         let transaction = self.transaction.get_or_insert_default();
         self.counts.tried += 1;
         match self.policy.rejections().classify(reply) {
@@ -192,17 +195,31 @@ impl Session {
                 transaction.accepted += 1;
                 self.counts.accepted += 1;
                 self.counts.consecutive = 0;
-                return Fate::Pass;
+                Fate::Pass
             }
-            RcptReply::Refused => return Fate::Pass,
-            RcptReply::Rejected => {}
+            RcptReply::Refused => Fate::Pass,
+            RcptReply::Rejected => {
+                transaction.rejected += 1;
+                self.rejected(effects)
+            }
         }
-        transaction.rejected += 1;
+    }
+
+    /// VRFY and EXPN tell of unknown names as RCPT does; a known one is no recipient taken.
+    fn lookup_answered(&mut self, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
+        match self.policy.rejections().classify(reply) {
+            RcptReply::Accepted | RcptReply::Refused => Fate::Pass,
+            RcptReply::Rejected => {
+                self.counts.tried += 1;
+                self.rejected(effects)
+            }
+        }
+    }
+
+    fn rejected(&mut self, effects: &mut Effects<'_>) -> Fate {
         self.counts.rejected += 1;
         self.counts.consecutive += 1;
-        let rule = self.policy.after_rejection(&self.counts);
-        // A server that closes by itself has the last word.
-        match rule.filter(|_| code.0 != 421) {
+        match self.policy.after_rejection(&self.counts) {
             Some(rule) => self.act(rule, effects),
             None => Fate::Pass,
         }
@@ -215,8 +232,12 @@ impl Session {
         code: ReplyCode,
         effects: &mut Effects<'_>,
     ) -> Fate {
+        // A refused command ends nothing.
+        if !code.is_success() {
+            return Fate::Pass;
+        }
         let ended = self.transaction.take();
-        if by == Answer::Mail && code.is_success() {
+        if by == Answer::Mail {
             self.transaction = Some(Transaction::default());
         }
         let wasted = ended.is_some_and(|ended| ended.accepted == 0 && ended.rejected > 0);
@@ -226,7 +247,7 @@ impl Session {
         self.counts.wasted += 1;
         // RFC 5321 appendix D.2: whoever says QUIT leaves in peace.
         match self.policy.after_wasted_reset(&self.counts) {
-            Some(rule) if by != Answer::Quit && code.0 != 421 => self.act(rule, effects),
+            Some(rule) if by != Answer::Quit => self.act(rule, effects),
             _ => Fate::Pass,
         }
     }

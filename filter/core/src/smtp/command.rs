@@ -23,6 +23,8 @@ pub enum Verb {
     Noop,
     /// `VRFY`.
     Vrfy,
+    /// `EXPN`.
+    Expn,
     /// `QUIT`.
     Quit,
     /// `AUTH` (RFC 4954).
@@ -33,7 +35,7 @@ pub enum Verb {
     Other,
 }
 
-const VERBS: [(&[u8], Verb); 13] = [
+const VERBS: [(&[u8], Verb); 14] = [
     (b"RCPT", Verb::Rcpt),
     (b"MAIL", Verb::Mail),
     (b"RSET", Verb::Rset),
@@ -44,6 +46,7 @@ const VERBS: [(&[u8], Verb); 13] = [
     (b"BDAT", Verb::Bdat),
     (b"NOOP", Verb::Noop),
     (b"VRFY", Verb::Vrfy),
+    (b"EXPN", Verb::Expn),
     (b"QUIT", Verb::Quit),
     (b"AUTH", Verb::Auth),
     (b"STARTTLS", Verb::StartTls),
@@ -54,7 +57,7 @@ const VERBS: [(&[u8], Verb); 13] = [
 pub struct Command<'a> {
     /// What is asked.
     pub verb: Verb,
-    /// The rest of the line behind the verb, white space trimmed.
+    /// The rest of the line behind the verb, without white space around it.
     pub argument: &'a [u8],
     line: &'a [u8],
 }
@@ -62,8 +65,9 @@ pub struct Command<'a> {
 /// The argument of `BDAT` (RFC 3030 section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
-    /// Octets that follow the command line.
-    pub size: u64,
+    /// Octets that follow the command line. Servers that count in 32 bits would take a larger
+    /// number for a smaller one, so that is no chunk.
+    pub size: u32,
     /// Whether the message ends with this chunk.
     pub last: bool,
 }
@@ -73,10 +77,10 @@ impl<'a> Command<'a> {
     /// skipped, as common servers do.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Self {
-        let words = line.trim_ascii();
+        let words = trim(line);
         let verb_len = words
             .iter()
-            .position(|octet| octet.is_ascii_whitespace() || *octet == b':')
+            .position(|octet| is_space(*octet) || *octet == b':')
             .unwrap_or(words.len());
         let (verb, argument) = words.split_at_checked(verb_len).unwrap_or((words, b""));
         let verb = VERBS
@@ -85,7 +89,7 @@ impl<'a> Command<'a> {
             .map_or(Verb::Other, |(_, verb)| *verb);
         Self {
             verb,
-            argument: argument.trim_ascii_start(),
+            argument: trim(argument),
             line,
         }
     }
@@ -101,21 +105,37 @@ impl<'a> Command<'a> {
     pub fn chunk(&self) -> Option<Chunk> {
         let mut words = self
             .argument
-            .split(u8::is_ascii_whitespace)
+            .split(|octet| is_space(*octet))
             .filter(|word| !word.is_empty());
         let digits = words.next()?;
-        if digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+        if digits.len() > 10 || !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
         let size = digits
             .iter()
             .fold(0, |size: u64, digit| size * 10 + u64::from(digit - b'0'));
+        let size = u32::try_from(size).ok()?;
         let last = match words.next() {
             None => false,
             Some(word) if word.eq_ignore_ascii_case(b"LAST") => true,
             Some(_) => return None,
         };
         words.next().is_none().then_some(Chunk { size, last })
+    }
+}
+
+/// White space as C's `isspace` has it, by which servers part words: unlike ASCII's in Rust it
+/// includes the vertical tab.
+pub(super) fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | 0x09..=0x0d)
+}
+
+fn trim(line: &[u8]) -> &[u8] {
+    let start = line.iter().position(|octet| !is_space(*octet));
+    let end = line.iter().rposition(|octet| !is_space(*octet));
+    match (start, end) {
+        (Some(start), Some(end)) => line.get(start..=end).unwrap_or_default(),
+        _ => b"",
     }
 }
 
@@ -137,6 +157,8 @@ mod tests {
             (b"  MAIL\tFROM:<>  ", Verb::Mail, b"FROM:<>"),
             (b"RSET", Verb::Rset, b""),
             (b"RSETX", Verb::Other, b""),
+            (b"\x0bRCPT\x0bTO:<a>", Verb::Rcpt, b"TO:<a>"),
+            (b"EXPN staff", Verb::Expn, b"staff"),
             (b"StartTLS", Verb::StartTls, b""),
             (b"DATA\x00", Verb::Other, b""),
             (b"", Verb::Other, b""),
@@ -158,11 +180,10 @@ mod tests {
             (&b"BDAT 86 LAST"[..], Some((86, true))),
             (b"bdat 0 last", Some((0, true))),
             (b"BDAT  1000", Some((1000, false))),
-            (
-                b"BDAT 999999999999999999",
-                Some((999_999_999_999_999_999, false)),
-            ),
-            (b"BDAT 9999999999999999999", None),
+            (b"BDAT 4294967295", Some((4_294_967_295, false))),
+            (b"BDAT 4294967296", None),
+            (b"BDAT 99999999999999999999", None),
+            (b"BDAT\x0b5\x0cLAST", Some((5, true))),
             (b"BDAT -1", None),
             (b"BDAT", None),
             (b"BDAT 5 FIRST", None),

@@ -17,4 +17,4 @@ pub use line::{Framed, LineEnd, frame};
 pub use place::{Answer, Hello, Place, ReplyQueue};
 pub use recipient::Recipient;
 pub use reply::{EnhancedCode, InvalidReply, ReplyCode, ReplyLine, contains_ignoring_case};
-pub use tracker::{Doubt, Tracker, Unit};
+pub use tracker::{Clarity, Doubt, Tracker, Unit};

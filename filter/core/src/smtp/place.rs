@@ -24,6 +24,8 @@ pub enum Answer {
     Mail,
     /// RCPT of a recipient that counts.
     Rcpt,
+    /// VRFY or EXPN, which ask about a name just as well.
+    Lookup,
     /// RCPT of the postmaster, who never counts.
     Postmaster,
     /// A RCPT that the guard answers; the server was sent NOOP in its place.
@@ -49,6 +51,13 @@ pub enum Answer {
     Other,
 }
 
+impl Answer {
+    /// Whether the server looks up a name for it that counts.
+    fn asks_about_a_name(self) -> bool {
+        matches!(self, Self::Rcpt | Self::Lookup)
+    }
+}
+
 /// One place in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -62,14 +71,14 @@ pub struct Place {
 #[derive(Debug, Clone, Default)]
 pub struct ReplyQueue {
     places: VecDeque<Place>,
-    rcpts: u32,
+    lookups: u32,
 }
 
 impl ReplyQueue {
     /// Appends a place.
     pub fn push(&mut self, place: Place) {
-        if place.answer == Answer::Rcpt {
-            self.rcpts += 1;
+        if place.answer.asks_about_a_name() {
+            self.lookups += 1;
         }
         self.places.push_back(place);
     }
@@ -83,8 +92,8 @@ impl ReplyQueue {
     /// Takes the place that has just been answered.
     pub fn pop(&mut self) -> Option<Place> {
         let place = self.places.pop_front()?;
-        if place.answer == Answer::Rcpt {
-            self.rcpts -= 1;
+        if place.answer.asks_about_a_name() {
+            self.lookups -= 1;
         }
         Some(place)
     }
@@ -96,6 +105,12 @@ impl ReplyQueue {
             .back()
             .filter(|place| place.barrier)
             .map(|place| place.answer)
+    }
+
+    /// Whether any barrier is still to be answered.
+    #[must_use]
+    pub fn holds_barrier(&self) -> bool {
+        self.places.iter().any(|place| place.barrier)
     }
 
     /// Replies owed.
@@ -117,9 +132,9 @@ impl ReplyQueue {
         places.any(|place| place.answer == Answer::Refused)
     }
 
-    /// Counted RCPTs the server has not answered yet.
+    /// Names that count and that the server has not answered for yet.
     #[must_use]
-    pub fn rcpts_in_flight(&self) -> u32 {
-        self.rcpts
+    pub fn lookups_in_flight(&self) -> u32 {
+        self.lookups
     }
 }

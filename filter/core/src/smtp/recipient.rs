@@ -1,8 +1,12 @@
 //! Recipients: the path in `RCPT TO:<path>` (RFC 5321 section 4.1.1.3).
 
+use super::command::is_space;
+
 /// The mailbox a `RCPT` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipient<'a> {
+    /// Whether a source route stands before the mailbox (RFC 5321 appendix C).
+    pub routed: bool,
     /// The part before the last `@`, quotes kept.
     pub local_part: &'a [u8],
     /// The part behind it; empty for `<postmaster>`.
@@ -22,8 +26,9 @@ impl<'a> Recipient<'a> {
         let path = path.get(1..)?.trim_ascii_start();
         let path = match path.strip_prefix(b"<") {
             Some(open) => open.get(..close_of(open)?)?,
-            None => path.split(u8::is_ascii_whitespace).next()?,
+            None => path.split(|octet| is_space(*octet)).next()?,
         };
+        let routed = path.first() == Some(&b'@');
         let mailbox = match path.first() {
             Some(b'@') => path.get(path.iter().position(|o| *o == b':')? + 1..)?,
             _ => path,
@@ -33,10 +38,12 @@ impl<'a> Recipient<'a> {
         }
         Some(match mailbox.iter().rposition(|octet| *octet == b'@') {
             Some(at) => Self {
+                routed,
                 local_part: mailbox.get(..at)?,
                 domain: mailbox.get(at + 1..)?,
             },
             None => Self {
+                routed,
                 local_part: mailbox,
                 domain: b"",
             },
@@ -44,9 +51,10 @@ impl<'a> Recipient<'a> {
     }
 
     /// Whether this is the postmaster, whom every server must accept (RFC 5321 section 4.5.1).
+    /// Not behind a source route, which servers read differently.
     #[must_use]
     pub fn is_postmaster(&self) -> bool {
-        self.local_part.eq_ignore_ascii_case(b"postmaster")
+        !self.routed && self.local_part.eq_ignore_ascii_case(b"postmaster")
     }
 }
 
@@ -105,6 +113,7 @@ mod tests {
             (b"TO:<POSTMASTER@Example.Test>", true),
             (b"TO:<postmaster1@example.test>", false),
             (b"TO:<x@postmaster>", false),
+            (b"TO:<@x.test:postmaster@y.test>", false),
         ] {
             let got = Recipient::parse(argument).is_some_and(|r| r.is_postmaster());
             assert_eq!(got, expected);

@@ -59,6 +59,15 @@ pub enum Doubt {
     Order,
 }
 
+/// Whether a payload can only be read in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clarity {
+    /// It can.
+    Clear,
+    /// For the first time in this message, servers may differ on where it ends.
+    Doubtful,
+}
+
 /// Follows one SMTP session.
 #[derive(Debug, Clone)]
 pub struct Tracker {
@@ -70,6 +79,7 @@ pub struct Tracker {
     lmtp_accepted: u32,
     max_line: usize,
     max_owed: usize,
+    doubtful_message: bool,
 }
 
 impl Tracker {
@@ -91,6 +101,7 @@ impl Tracker {
             lmtp_accepted: 0,
             max_line,
             max_owed,
+            doubtful_message: false,
         }
     }
 
@@ -129,8 +140,10 @@ impl Tracker {
         }
     }
 
-    /// Takes the payload at the head of `bytes`; how many of them it is.
-    pub fn take_payload(&mut self, bytes: &[u8]) -> usize {
+    /// Takes the payload at the head of `bytes`; how many of them it is, and whether something in
+    /// it may be the end of the message to the server.
+    pub fn take_payload(&mut self, bytes: &[u8]) -> (usize, Clarity) {
+        let known = matches!(&self.client, Client::Body(scanner) if scanner.saw_doubtful_end());
         let (taken, done) = match &mut self.client {
             Client::Commands => (0, false),
             Client::Body(scanner) => match scanner.scan(bytes) {
@@ -147,13 +160,19 @@ impl Tracker {
                 None => (bytes.len(), false),
             },
         };
+        let doubtful = matches!(&self.client, Client::Body(scanner) if scanner.saw_doubtful_end());
+        let clarity = match doubtful && !known {
+            true => Clarity::Doubtful,
+            false => Clarity::Clear,
+        };
         if done {
             if self.client == Client::AuthLine {
                 self.owe(Answer::Auth, true);
             }
+            self.doubtful_message |= doubtful;
             self.client = Client::Commands;
         }
-        taken
+        (taken, clarity)
     }
 
     /// Notes that a command goes on to the server, which owes `answer` for it. `uncertain` where
@@ -164,7 +183,7 @@ impl Tracker {
         if end == LineEnd::Overlong {
             self.client = Client::LongLine;
         } else if let Answer::Chunk { .. } = answer {
-            let left = command.chunk().map_or(0, |chunk| chunk.size);
+            let left = command.chunk().map_or(0, |chunk| u64::from(chunk.size));
             if left > 0 {
                 self.client = Client::Chunk { left };
             }
@@ -192,27 +211,32 @@ impl Tracker {
             Verb::Quit => Answer::Quit,
             Verb::Auth => Answer::Auth,
             Verb::StartTls => Answer::StartTls,
-            Verb::Noop | Verb::Vrfy | Verb::Other => Answer::Other,
+            Verb::Vrfy | Verb::Expn => Answer::Lookup,
+            Verb::Noop | Verb::Other => Answer::Other,
         }
     }
 
     /// Takes the reply the server has completed; what it answers, `None` if nothing was owed.
     pub fn replied(&mut self, code: ReplyCode, text: &[u8]) -> Option<Answer> {
         let head = self.owed.head()?;
-        if self.lmtp && code.0 != 421 && self.lmtp_owes_more(head.answer) {
+        // A command out of order is refused once, not for each recipient.
+        if self.lmtp && !matches!(code.0, 421 | 503) && self.lmtp_owes_more(head.answer) {
             return Some(head.answer);
         }
         self.owed.pop();
         match head.answer {
             Answer::Hello(hello) if code.is_success() => {
                 self.lmtp = hello == Hello::Lhlo;
+                self.lmtp_accepted = 0;
                 self.chunking = hello != Hello::Helo && offers_chunking(text);
             }
-            Answer::Mail => self.lmtp_accepted = 0,
+            Answer::Mail | Answer::Rset if code.is_success() => self.lmtp_accepted = 0,
+            Answer::Chunk { last: false } if code.is_failure() => self.lmtp_accepted = 0,
             Answer::Rcpt | Answer::Postmaster if code.is_success() => self.lmtp_accepted += 1,
             Answer::Data if code.is_intermediate() => {
                 self.client = Client::Body(EndOfData::new(self.data_line));
-                self.owe(Answer::Message, false);
+                // Where bare LFs may end the message, only its reply tells that they have.
+                self.owe(Answer::Message, self.data_line != LineEnd::Crlf);
             }
             Answer::Auth if code.is_intermediate() => self.client = Client::AuthLine,
             _ => {}
@@ -220,11 +244,17 @@ impl Tracker {
         Some(head.answer)
     }
 
-    /// Whether a message is under way in which something passed that the server may have taken
-    /// for its end.
+    /// Whether a message of this session held something that the server may have taken for its
+    /// end, or a chunk is under way of which it may see another length: replies that nobody owes
+    /// are then replies to what stood inside.
     #[must_use]
     pub fn in_doubtful_body(&self) -> bool {
-        matches!(&self.client, Client::Body(scanner) if scanner.saw_doubtful_end())
+        self.doubtful_message
+            || match &self.client {
+                Client::Body(scanner) => scanner.saw_doubtful_end(),
+                Client::Chunk { .. } => true,
+                Client::Commands | Client::AuthLine | Client::LongLine => false,
+            }
     }
 
     /// Whether a message sent by DATA is under way.
@@ -252,10 +282,11 @@ impl Tracker {
 fn waits(answer: Answer, verb: Verb) -> bool {
     match answer {
         Answer::Hello(_) | Answer::Data | Answer::Auth | Answer::StartTls => true,
-        Answer::Other => !matches!(verb, Verb::Noop | Verb::Vrfy),
+        Answer::Other => verb != Verb::Noop,
         Answer::Greeting
         | Answer::Mail
         | Answer::Rcpt
+        | Answer::Lookup
         | Answer::Postmaster
         | Answer::Refused
         | Answer::Message

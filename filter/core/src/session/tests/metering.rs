@@ -173,3 +173,12 @@ fn replies_owed_are_bounded() {
     }
     assert_eq!(server, burst);
 }
+
+#[test]
+fn the_rest_of_a_refused_over_long_recipient_is_no_command() {
+    let mut talk = Talk::in_transaction(r#"{"rcpt": {"metering": "reply-452"}}"#);
+    talk.client(guesses(0..5));
+    let long = "x".repeat(5000);
+    assert_eq!(talk.client(format!("RCPT TO:<{long}")), "");
+    assert_eq!(talk.client("tail@example.test>\r\n"), "NOOP\r\n");
+}

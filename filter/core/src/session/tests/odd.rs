@@ -137,20 +137,93 @@ fn a_server_line_without_end_is_not_kept() {
     assert_eq!(read, 100 * 500);
 }
 
-#[test]
-fn smuggled_commands_end_the_session() {
-    // A server that takes `LF.LF` for the end of data reads the guesses as commands.
-    let mut talk = Talk::in_transaction("{}");
+/// A session in the middle of a message.
+fn in_message(policy: &str) -> Talk {
+    let mut talk = Talk::in_transaction(policy);
     talk.exchange("RCPT TO:<b@example.test>\r\n", "250 ok\r\n");
     talk.exchange("DATA\r\n", "354 go\r\n");
-    let smuggled = "x\n.\nMAIL FROM:<>\r\n".to_owned() + &guesses(0..50);
-    assert_eq!(talk.client(&smuggled), smuggled);
-    let read = talk.server("250 queued\r\n250 ok\r\n".to_owned() + &UNKNOWN.repeat(50));
-    assert_eq!(
-        read,
-        "250 queued\r\n421 4.7.0 Dialogue out of step, closing connection\r\n"
+    talk
+}
+
+#[test]
+fn a_dot_that_servers_read_differently_does_not_reach_them() {
+    for end in ["\n.\n", "\n.\r\n", "\r\n.\n"] {
+        let smuggled = format!("x{end}MAIL FROM:<>\r\n{}.\r\n", guesses(0..50));
+        let mut talk = in_message("{}");
+        assert_eq!(talk.client(&smuggled), "", "{end:?}");
+        assert_eq!(talk.closed_by(), Some(Rule::Smuggling));
+        assert_eq!(talk.close, Close::Now);
+        // In segments only what cannot be the end has passed.
+        let mut talk = in_message("{}");
+        let octets = smuggled.as_bytes().iter();
+        let passed: String = octets.map(|octet| talk.client([*octet])).collect();
+        assert!(!passed.contains(&format!("x{end}")), "{end:?}");
+        assert_eq!(talk.closed_by(), Some(Rule::Smuggling));
+    }
+}
+
+#[test]
+fn smuggled_commands_end_the_session_where_such_messages_pass() {
+    // A server that takes `LF.LF` for the end of data reads the guesses as commands; the second
+    // message is there to keep it in step.
+    let behind =
+        "RCPT TO:<b@example.test>\r\nDATA\r\nx\r\n.\r\n".to_owned() + &"NOOP\r\n".repeat(9);
+    for tail in [String::new(), behind] {
+        let mut talk = in_message(r#"{"smuggling": "pass"}"#);
+        let smuggled = format!("x\n.\nMAIL FROM:<>\r\n{}{tail}", guesses(0..50));
+        assert!(smuggled.starts_with(&talk.client(&smuggled)));
+        let read = talk.server("250 queued\r\n");
+        assert!(read.starts_with("250 queued\r\n"));
+        talk.server("250 ok\r\n".to_owned() + &UNKNOWN.repeat(50));
+        assert!(talk.closed_by().is_some(), "{tail}");
+        assert!(talk.session.counts().rejected <= 5);
+    }
+}
+
+#[test]
+fn a_message_ended_by_bare_line_feeds_is_over_when_the_server_says_so() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.exchange("RCPT TO:<b@example.test>\r\n", "250 ok\r\n");
+    talk.exchange("DATA\n", "354 go\r\n");
+    let hidden = format!(
+        "NOOP\r\nBDAT 5000\r\n\r\n.\r\nMAIL FROM:<>\r\n{}",
+        guesses(0..50)
     );
-    assert_eq!(talk.closed_by(), Some(Rule::Smuggling));
+    assert_eq!(talk.client("x\n.\n".to_owned() + &hidden), "x\n.\n");
+    // A server that waits for CRLF.CRLF says nothing, and is sent nothing, not even at the end.
+    assert_eq!(talk.client_end(), "");
+}
+
+#[test]
+fn guesses_cannot_hide_in_a_chunk_that_is_none() {
+    for opening in ["HELO x\r\nNOOP\r\n", "AUTH LOGIN\r\nNOOP\r\n"] {
+        let mut talk = Talk::in_transaction("{}");
+        let hidden = format!("MAIL FROM:<>\r\n{}", guesses(0..50));
+        talk.client(format!("{opening}BDAT {}\r\n{hidden}", hidden.len()));
+        let sent = talk.client_end();
+        assert!(!sent.contains("guess"), "{sent}");
+        talk.server("250 ok\r\n250 ok\r\n");
+        assert_eq!(talk.closed_by(), Some(Rule::HiddenRcpts));
+    }
+    // Some servers would read 1 octet, others wait for 4 GiB.
+    let mut talk = Talk::in_transaction("{}");
+    let sent = talk.client("BDAT 4294967297\r\nx".to_owned() + &guesses(0..50));
+    assert_eq!(sent, "BDAT 4294967297\r\n");
+}
+
+#[test]
+fn white_space_is_what_servers_take_for_it() {
+    for guess in [
+        "\x0bRCPT TO:<g@example.test>\r\n",
+        "RCPT\x0bTO:<g@example.test>\r\n",
+    ] {
+        let mut talk = Talk::in_transaction("{}");
+        for _ in 0..4 {
+            talk.exchange(guess, "550 5.1.1 unknown\r\n");
+        }
+        talk.client(guess);
+        assert!(talk.server("550 5.1.1 unknown\r\n").starts_with("421 "));
+    }
 }
 
 #[test]

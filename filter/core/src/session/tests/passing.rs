@@ -164,3 +164,22 @@ fn replies_to_recipients_may_have_many_lines() {
     talk.server("550-5.1.1 no\r\n");
     assert!(talk.server("550 5.1.1 really\r\n").starts_with("421 "));
 }
+
+#[test]
+fn lmtp_chunks_out_of_order_are_refused_once() {
+    let mut talk = Talk::with("{}");
+    talk.server("220 mx\r\n");
+    talk.exchange("LHLO a.test\r\n", "250-mx\r\n250 CHUNKING\r\n");
+    talk.exchange("MAIL FROM:<a@a.test>\r\n", "250 ok\r\n");
+    for _ in 0..2 {
+        talk.exchange("RCPT TO:<b@example.test>\r\n", "250 ok\r\n");
+    }
+    talk.exchange("MAIL FROM:<a@a.test>\r\n", "503 nested\r\n");
+    talk.exchange("BDAT 2\r\nxx", "552 too much\r\n");
+    talk.exchange("BDAT 2 LAST\r\nxx", "503 no transaction\r\n");
+    talk.exchange("RSET\r\n", "250 ok\r\n");
+    talk.exchange("BDAT 0 LAST\r\n", "503 no transaction\r\n");
+    talk.exchange("LHLO a.test\r\n", "250 mx\r\n");
+    assert!(talk.session.tracker.owed().is_empty());
+    assert_eq!(talk.opaque_by(), None);
+}

@@ -273,3 +273,36 @@ fn the_record_is_one_flat_object() {
         r#"{"client":"203.0.113.7","verdict":"close","rule":"rcpt.max_consecutive","mode":"enforce","opaque":null,"tried":5,"accepted":0,"rejected":5,"consecutive":5,"wasted":0,"answered":0,"messages":0}"#
     );
 }
+
+#[test]
+fn verification_counts_like_recipients() {
+    let mut talk = Talk::in_transaction("{}");
+    let burst = "VRFY guess@example.test\r\n".repeat(50);
+    assert_eq!(talk.client(&burst), "VRFY guess@example.test\r\n".repeat(5));
+    let read = talk.server("550 5.1.1 User unknown\r\n".repeat(5));
+    assert!(read.contains("421 4.7.0"), "{read}");
+    // 252 says nothing of the name (RFC 5321 section 3.5.3).
+    let mut honest = Talk::in_transaction("{}");
+    for _ in 0..20 {
+        honest.exchange("VRFY someone\r\n", "252 2.0.0 someone\r\n");
+    }
+}
+
+#[test]
+fn a_refused_command_ends_no_transaction() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.exchange("RCPT TO:<b@example.test>\r\n", "250 ok\r\n");
+    for n in 0..3 {
+        talk.exchange("MAIL FROM:<c@a.test>\r\n", "503 5.5.1 nested MAIL\r\n");
+        talk.exchange(&guesses(n..n + 1), UNKNOWN);
+    }
+    assert_eq!(talk.session.counts().wasted, 0);
+}
+
+#[test]
+fn a_server_that_says_421_and_stays_is_no_dead_end() {
+    let mut talk = Talk::in_transaction("{}");
+    for n in 0..20 {
+        talk.exchange(&guesses(n..n + 1), "421 4.1.1 no such user\r\n");
+    }
+}
