@@ -259,7 +259,10 @@ fn log_note(note: &Note, session: &Session) {
         Note::Closed(verdict) => ("close", verdict),
         Note::Observed(verdict) => ("observe", verdict),
         Note::Opaque(cause) if cause.is_desync() => {
-            log::warn!("client={client} passes unread: {}", cause.name());
+            log::warn!(
+                "client={client} dialogue no longer followed: {}",
+                cause.name()
+            );
             return;
         }
         Note::Opaque(_) | Note::Exempt(_) => return,

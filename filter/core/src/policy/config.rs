@@ -165,7 +165,8 @@ impl Default for ExemptConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DesyncMode {
-    /// The rest of the session passes untouched and unjudged.
+    /// The rest of the session passes unmetered; replies that can only mean an unknown mailbox
+    /// still count towards `rcpt.max_total`.
     #[default]
     Pass,
     /// The session is closed with a 421.

@@ -73,6 +73,20 @@ impl RejectionPatterns {
         }
     }
 
+    /// Whether a line, the last of a reply to whatever command, can only mean that a mailbox is
+    /// unknown: a bare 550 may be said of a message too.
+    #[must_use]
+    pub fn line_says_unknown(&self, line: &[u8]) -> bool {
+        let parsed = ReplyLine::parse(line.trim_ascii_end()).ok();
+        parsed
+            .filter(|line| line.last && line.code.0 != 421)
+            .is_some_and(|reply| {
+                let tells = reply.enhanced().is_some_and(says_unknown)
+                    || self.text_says_unknown(std::iter::once(reply));
+                tells && self.classify(line) == RcptReply::Rejected
+            })
+    }
+
     fn text_says_unknown<'a>(&self, mut lines: impl Iterator<Item = ReplyLine<'a>>) -> bool {
         lines.any(|line| {
             let mut patterns = self.0.iter();

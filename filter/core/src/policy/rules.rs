@@ -113,6 +113,15 @@ impl Policy {
         }
     }
 
+    /// The rule met by a rejection that pairs with no command: what lies between two of them is
+    /// not known, so only the total counts.
+    #[must_use]
+    pub fn after_unpaired_rejection(&self, counts: &Counts) -> Option<Rule> {
+        let limit = self.config.rcpt.max_total;
+        let met = limit.is_some_and(|limit| counts.rejected >= limit);
+        met.then_some(Rule::RcptTotal)
+    }
+
     /// The rule met by the reset that has just wasted a transaction.
     #[must_use]
     pub fn after_wasted_reset(&self, counts: &Counts) -> Option<Rule> {

@@ -36,7 +36,7 @@ impl Session {
         self.client_side = ClientSide::Ended;
         match self.phase {
             Phase::Closed(_) => effects.close = Close::Now,
-            Phase::Opaque(_) => effects.to_server = rest.into(),
+            Phase::Unpaired(_) | Phase::Opaque(_) => effects.to_server = rest.into(),
             Phase::Sentenced(_) => {}
             Phase::Judged | Phase::Exempt(_) => {
                 let mut all = std::mem::take(&mut self.held);
@@ -63,7 +63,9 @@ impl Session {
         let mut rest = bytes;
         loop {
             match self.phase {
-                Phase::Opaque(_) => return append(&mut effects.to_server, rest.into()),
+                Phase::Unpaired(_) | Phase::Opaque(_) => {
+                    return append(&mut effects.to_server, rest.into());
+                }
                 Phase::Closed(_) => {
                     if says_quit(rest) {
                         effects.close = Close::Now;

@@ -40,7 +40,7 @@ pub enum Note {
     Observed(Verdict),
     /// The session is left alone from here on.
     Exempt(Exemption),
-    /// Nothing is read any more: bytes pass untouched.
+    /// The dialogue is not followed any more: bytes pass untouched.
     Opaque(OpaqueCause),
 }
 

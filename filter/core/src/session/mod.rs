@@ -15,6 +15,7 @@ mod effects;
 mod passage;
 mod record;
 mod server;
+mod unpaired;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,9 @@ enum Phase {
     Judged,
     /// It is read, but no rule acts.
     Exempt(Exemption),
+    /// Replies and commands no longer pair. Bytes pass untouched, but replies that say a mailbox is
+    /// unknown still count.
+    Unpaired(OpaqueCause),
     /// It is not read any more: bytes pass untouched.
     Opaque(OpaqueCause),
     /// A rule was met by a command: the reply to it will be the last word.
@@ -75,6 +79,7 @@ pub struct Session {
     /// The first verdict of each rule that was met but not carried out.
     observed: Vec<Verdict>,
     held: Vec<u8>,
+    /// What of a reply waits for its end; once unpaired, the head of a line that has passed.
     partial_reply: Vec<u8>,
 }
 
@@ -143,7 +148,12 @@ impl Session {
 
     /// Whether rules act on this session now.
     fn is_enforced(&self) -> bool {
-        self.phase == Phase::Judged && self.policy.enforces()
+        self.is_judged() && self.policy.enforces()
+    }
+
+    /// Whether rules apply to this session now, be it only to be observed.
+    fn is_judged(&self) -> bool {
+        matches!(self.phase, Phase::Judged | Phase::Unpaired(_))
     }
 
     /// A rule was met. The verdict if it is to be carried out; noted if it is only observed.
@@ -156,7 +166,7 @@ impl Session {
             return Some(verdict);
         }
         let told = self.observed.iter().any(|earlier| earlier.rule == rule);
-        if self.phase == Phase::Judged && !told {
+        if self.is_judged() && !told {
             self.observed.push(verdict);
             notes.push(Note::Observed(verdict));
         }
@@ -179,8 +189,12 @@ impl Session {
 
     /// Stops reading. What is held goes on as it is.
     fn become_opaque(&mut self, cause: OpaqueCause, effects: &mut Effects<'_>) {
-        self.phase = Phase::Opaque(cause);
+        self.phase = match self.phase {
+            Phase::Judged if cause.is_desync() => Phase::Unpaired(cause),
+            _ => Phase::Opaque(cause),
+        };
         effects.notes.push(Note::Opaque(cause));
+        self.partial_reply = Vec::new();
         let held = std::mem::take(&mut self.held);
         passage::append(&mut effects.to_server, held.into());
     }

@@ -31,7 +31,7 @@ impl Record {
             Phase::Closed(verdict) | Phase::Sentenced(verdict) => ("close", Some(verdict.rule)),
             _ if observed.is_some() => ("observe", observed),
             Phase::Exempt(_) => ("exempt", None),
-            Phase::Judged | Phase::Opaque(_) => ("admit", None),
+            Phase::Judged | Phase::Unpaired(_) | Phase::Opaque(_) => ("admit", None),
         };
         Self {
             client: session.client,
@@ -39,7 +39,7 @@ impl Record {
             rule,
             mode: session.policy.config().mode,
             opaque: match session.phase {
-                Phase::Opaque(cause) => Some(cause.name()),
+                Phase::Unpaired(cause) | Phase::Opaque(cause) => Some(cause.name()),
                 _ => None,
             },
             counts: session.counts,

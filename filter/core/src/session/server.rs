@@ -26,7 +26,7 @@ impl Session {
         if matches!(self.phase, Phase::Closed(_)) {
             return effects;
         }
-        if self.partial_reply.is_empty() {
+        if self.partial_reply.is_empty() || matches!(self.phase, Phase::Unpaired(_)) {
             let mut passage = Passage::new(bytes);
             let used = self.read_replies(bytes, &mut passage, &mut effects);
             append(&mut effects.to_client, passage.finish());
@@ -46,14 +46,16 @@ impl Session {
 
     /// Takes the server's end of stream: what of a reply was waiting goes out with it.
     pub fn server_end(&mut self) -> Effects<'static> {
-        Effects {
-            to_client: std::mem::take(&mut self.partial_reply).into(),
-            ..Effects::default()
+        let waiting = std::mem::take(&mut self.partial_reply);
+        let mut effects = Effects::default();
+        if !matches!(self.phase, Phase::Unpaired(_)) {
+            effects.to_client = waiting.into();
         }
+        effects
     }
 
     fn keep_partial(&mut self, bytes: &[u8]) {
-        if !matches!(self.phase, Phase::Closed(_)) {
+        if !matches!(self.phase, Phase::Closed(_) | Phase::Unpaired(_)) {
             self.partial_reply = bytes.to_vec();
         }
     }
@@ -69,9 +71,16 @@ impl Session {
         let limit = self.policy.config().limits.reply as usize;
         let (mut start, mut at) = (0, 0);
         loop {
-            if let Phase::Opaque(_) = self.phase {
-                passage.keep(start, bytes.len());
-                return bytes.len();
+            match self.phase {
+                Phase::Unpaired(_) => {
+                    self.watch(bytes, start, passage, effects);
+                    return bytes.len();
+                }
+                Phase::Opaque(_) => {
+                    passage.keep(start, bytes.len());
+                    return bytes.len();
+                }
+                Phase::Judged | Phase::Exempt(_) | Phase::Sentenced(_) | Phase::Closed(_) => {}
             }
             let rest = bytes.get(at..).unwrap_or_default();
             let Framed::Line { content, len, .. } = frame(rest, limit) else {

@@ -95,6 +95,28 @@ fn replies_nobody_owes_end_the_reading_or_the_session() {
 }
 
 #[test]
+fn guesses_are_counted_even_where_nothing_pairs() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.server("250 why?\r\n");
+    assert_eq!(talk.opaque_by(), Some(OpaqueCause::UnexpectedReply));
+    let others = "550 spam\r\n550 5.7.1 policy\r\n550-5.1.1 not the last line\r\n550 5.7.1 x\r\n";
+    for _ in 0..9 {
+        assert_eq!(talk.client(guesses(0..1)), guesses(0..1));
+        let replies = UNKNOWN.to_owned() + others;
+        for octet in replies.as_bytes() {
+            assert_eq!(talk.server([*octet]).as_bytes(), [*octet], "nothing waits");
+        }
+    }
+    let read = talk.server("250 ok\r\n550 5.1.1 unknown\r\n250 more\r\n");
+    assert_eq!(
+        read,
+        "250 ok\r\n550 5.1.1 unknown\r\n\
+         421 4.7.0 Too many unknown recipients (10), closing connection\r\n"
+    );
+    assert_eq!(talk.closed_by(), Some(Rule::RcptTotal));
+}
+
+#[test]
 fn a_refused_recipient_is_never_told_250() {
     let mut talk = Talk::in_transaction(r#"{"rcpt": {"metering": "reply-452"}}"#);
     talk.client(guesses(0..7));
