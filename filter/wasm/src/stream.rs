@@ -24,12 +24,6 @@ pub(crate) struct Stream {
     counted: Counts,
 }
 
-/// What of an effect is not bytes.
-struct Rest {
-    notes: Vec<Note>,
-    close: Close,
-}
-
 impl Stream {
     pub(crate) fn new(context_id: u32, worker: Option<Rc<RefCell<Worker>>>) -> Self {
         Self {
@@ -42,14 +36,11 @@ impl Stream {
 
     /// Feeds the session with the client's bytes and sends on what may go.
     fn client_data(&mut self, end: bool) -> Result<(), Refused> {
+        let overflow = self.take_overflow();
         let Some(session) = &mut self.session else {
             return host::continue_to_server();
         };
         let arrived = host::buffer(DownstreamData);
-        let overflow = self
-            .worker
-            .as_ref()
-            .and_then(|worker| worker.borrow_mut().take_overflow(self.context_id));
         let bytes = match overflow {
             // These came before, and are no longer in the buffer.
             Some(earlier) => Cow::Owned([earlier, arrived.clone()].concat()),
@@ -69,12 +60,16 @@ impl Stream {
         } else {
             self.send_on(&effects.to_server, left, end)
         };
-        let rest = Rest {
-            notes: effects.notes,
-            close: effects.close,
-        };
-        self.settle(rest);
+        let (notes, close) = (effects.notes, effects.close);
+        self.settle(&notes, close);
         sent
+    }
+
+    /// Client bytes that neither went on nor fit into the guard, if they are not in the host's
+    /// buffer again.
+    fn take_overflow(&self) -> Option<Vec<u8>> {
+        let worker = self.worker.as_ref()?;
+        worker.borrow_mut().take_overflow(self.context_id)
     }
 
     /// Sends `bytes` to the server; `left` stays in the client's buffer.
@@ -114,28 +109,22 @@ impl Stream {
         } else {
             host::replace_buffer(UpstreamData, &effects.to_client)
         };
-        let rest = Rest {
-            notes: effects.notes,
-            close: effects.close,
-        };
+        let (notes, close) = (effects.notes, effects.close);
         let released = effects.to_server.into_owned();
         if waited {
             outcome = outcome.and(self.release(released));
         }
-        self.settle(rest);
+        self.settle(&notes, close);
         outcome
     }
 
     /// Sends released bytes on. Client bytes that did not fit into the guard lie behind them in
     /// the host's buffer, from where they would go on with them unread: they are read first.
     fn release(&mut self, mut released: Vec<u8>) -> Result<(), Refused> {
+        let overflow = self.take_overflow();
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let overflow = self
-            .worker
-            .as_ref()
-            .and_then(|worker| worker.borrow_mut().take_overflow(self.context_id));
         let waiting = overflow.unwrap_or_else(|| host::buffer(DownstreamData));
         if released.is_empty() && waiting.is_empty() {
             return Ok(());
@@ -146,11 +135,8 @@ impl Stream {
             .get(waiting.len() - effects.left..)
             .unwrap_or_default();
         let sent = self.send_on(&released, left, false);
-        let rest = Rest {
-            notes: effects.notes,
-            close: effects.close,
-        };
-        self.settle(rest);
+        let (notes, close) = (effects.notes, effects.close);
+        self.settle(&notes, close);
         sent.inspect_err(|refused| self.cannot_release(*refused))
     }
 
@@ -168,7 +154,7 @@ impl Stream {
     }
 
     /// Logs, counts and closes as the session says.
-    fn settle(&mut self, rest: Rest) {
+    fn settle(&mut self, notes: &[Note], close: Close) {
         let (Some(session), Some(worker)) = (&self.session, &self.worker) else {
             return;
         };
@@ -178,11 +164,11 @@ impl Stream {
             worker.metrics.count_progress(&self.counted, &counts);
             self.counted = counts;
         }
-        for note in &rest.notes {
+        for note in notes {
             worker.metrics.count_note(note);
             log_note(note, session);
         }
-        match rest.close {
+        match close {
             Close::Keep => {}
             Close::Linger => worker.close_later(self.context_id),
             Close::Now => worker.send(Errand::Close(self.context_id)),
@@ -234,9 +220,7 @@ impl StreamContext for Stream {
     }
 
     fn on_downstream_close(&mut self, _peer: PeerType) {
-        if let Some(worker) = &self.worker {
-            worker.borrow_mut().take_overflow(self.context_id);
-        }
+        drop(self.take_overflow());
     }
 
     fn on_log(&mut self) {

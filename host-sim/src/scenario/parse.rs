@@ -170,12 +170,7 @@ impl Scenario {
         marker: &str,
         text: &str,
     ) -> Result<(), ErrorKind> {
-        let unknown = || ErrorKind::UnknownMarker(marker.to_owned());
-        let (side, what) = match marker.split_at_checked(1) {
-            Some(("C", what)) => (Side::Client, what),
-            Some(("S", what)) => (Side::Server, what),
-            _ => return Err(unknown()),
-        };
+        let (side, what) = side_of(marker)?;
         let mut push = |action| self.steps.push(Step { line, at, action });
         match what {
             ">" | "+" => return self.write(line, at, marker, text),
@@ -194,7 +189,7 @@ impl Scenario {
                 }
             }
             _ if what.starts_with('*') => return self.write(line, at, marker, text),
-            _ => return Err(unknown()),
+            _ => return Err(ErrorKind::UnknownMarker(marker.to_owned())),
         }
         Ok(())
     }
@@ -207,11 +202,7 @@ impl Scenario {
         marker: &str,
         text: &str,
     ) -> Result<(), ErrorKind> {
-        let (side, what) = match marker.split_at_checked(1) {
-            Some(("C", what)) => (Side::Client, what),
-            Some((_, what)) => (Side::Server, what),
-            None => return Err(ErrorKind::UnknownMarker(marker.to_owned())),
-        };
+        let (side, what) = side_of(marker)?;
         if side == Side::Server && self.server != ServerRole::Script {
             return Err(ErrorKind::ServerSpeaksItself);
         }
@@ -249,6 +240,15 @@ fn seconds(word: &str) -> Option<Duration> {
     let starts_as_number = word.starts_with(|letter: char| letter.is_ascii_digit());
     let seconds: f64 = word.parse().ok().filter(|_| starts_as_number)?;
     Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Whose marker it is, and what follows the letter.
+fn side_of(marker: &str) -> Result<(Side, &str), ErrorKind> {
+    match marker.split_at_checked(1) {
+        Some(("C", what)) => Ok((Side::Client, what)),
+        Some(("S", what)) => Ok((Side::Server, what)),
+        _ => Err(ErrorKind::UnknownMarker(marker.to_owned())),
+    }
 }
 
 fn count(marker: &str, what: &str) -> Result<u32, ErrorKind> {

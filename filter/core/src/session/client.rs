@@ -166,9 +166,10 @@ impl Session {
             _ => return false,
         }
         let too_many = rcpt_lines(rest) > self.budget_left() as usize;
-        match too_many.then(|| self.judge(Rule::HiddenRcpts, &mut effects.notes)) {
-            Some(Some(verdict)) => self.phase = Phase::Sentenced(verdict),
-            _ => self.client_side = ClientSide::Unread,
+        let rule = too_many.then_some(Rule::HiddenRcpts);
+        match rule.and_then(|rule| self.judge(rule, &mut effects.notes)) {
+            Some(verdict) => self.phase = Phase::Sentenced(verdict),
+            None => self.client_side = ClientSide::Unread,
         }
         true
     }
