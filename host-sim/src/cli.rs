@@ -71,6 +71,10 @@ struct Serve {
     /// The mail server.
     #[arg(long, value_name = "ADDR")]
     upstream: SocketAddr,
+    /// A cluster that leads a connection routed to it back to itself, its PROXY
+    /// line first; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    echo_cluster: Vec<String>,
     /// Worker threads, each with its own VM of the filter.
     #[arg(long, default_value_t = 2, value_name = "N")]
     workers: usize,
@@ -126,6 +130,7 @@ impl Serve {
             policy: self.filter.policy()?.unwrap_or_else(|| b"{}".to_vec()),
             listen: self.listen,
             upstream: self.upstream,
+            echo_clusters: self.echo_cluster,
             workers: self.workers,
             proxy_protocol: if self.proxy_protocol {
                 ProxyProtocol::Expected

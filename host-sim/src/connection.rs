@@ -1,6 +1,6 @@
 //! The host's side of one connection: what is buffered, and how far it has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use crate::observe::{CloseReason, Summary};
@@ -16,6 +16,8 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) downstream: Stream,
     pub(crate) upstream: Stream,
+    /// What stands in for the server, where the filter routed the connection so.
+    pub(crate) echo: Option<Echo>,
     /// What the client wrote and the host has not read yet: the kernel's buffer.
     pub(crate) unread: Unread,
     /// The server's address, once it has said something.
@@ -58,6 +60,13 @@ pub(crate) struct Unread {
     pub(crate) end: Option<End>,
 }
 
+/// An echo in place of the server: what it has read and not yet sent back.
+#[derive(Default)]
+pub(crate) struct Echo {
+    pub(crate) chunks: VecDeque<Vec<u8>>,
+    pub(crate) ended: bool,
+}
+
 /// How a side stopped sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -77,6 +86,7 @@ impl Connection {
             phase: Phase::Held,
             downstream: Stream::default(),
             upstream: Stream::default(),
+            echo: None,
             unread: Unread::default(),
             heard_server: None,
             filter_state: BTreeMap::new(),

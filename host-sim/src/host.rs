@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use wasmtime::{Memory, TypedFunc};
 
+use crate::callouts::{Callouts, HttpRequest, HttpResponse, PendingCall};
 use crate::clock::Timestamp;
 use crate::connection::Connection;
 use crate::observe::{LogLevel, LogLine};
 use crate::plugin::Plugin;
 use crate::shared::Shared;
+use crate::status::Status;
 
 /// What the hostcalls of one VM read and change.
 pub(crate) struct HostState {
@@ -27,6 +29,16 @@ pub(crate) struct HostState {
     pub(crate) connections: BTreeMap<u32, Connection>,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) tick: Option<Tick>,
+    /// The clusters HTTP calls can name; `None` where there are none.
+    pub(crate) callouts: Option<Arc<Callouts>>,
+    /// Calls whose answers are still to come, in the order they were made.
+    pub(crate) calls: Vec<PendingCall>,
+    /// The token of the latest call.
+    pub(crate) last_token: u32,
+    /// The response hostcalls can read, during its callback only.
+    pub(crate) response: Option<HttpResponse>,
+    /// Code and text of the latest call that ended without a response.
+    pub(crate) call_status: (u32, &'static str),
     /// What Envoy does only after the guest's callback has returned.
     pub(crate) after_calls: VecDeque<(u32, AfterCall)>,
     pub(crate) memory: Option<Memory>,
@@ -84,6 +96,20 @@ impl HostState {
         if self.connections.contains_key(&context) {
             self.after_calls.push_back((context, what));
         }
+    }
+
+    /// Makes an HTTP call and gives its token.
+    ///
+    /// # Errors
+    /// As [`Callouts::dispatch`].
+    pub(crate) fn call(&mut self, cluster: &str, request: HttpRequest) -> Result<u32, Status> {
+        let callouts = self.callouts.as_ref().ok_or(Status::BadArgument)?;
+        // The low two bits tell HTTP calls from gRPC calls.
+        let token = self.last_token.wrapping_add(4);
+        let call = callouts.dispatch(self.worker, token, cluster, request)?;
+        self.last_token = token;
+        self.calls.push(call);
+        Ok(token)
     }
 
     pub(crate) fn log(&mut self, level: LogLevel, text: String) {

@@ -5,12 +5,14 @@
 //! Pause keeps and Continue lets go, closes that overtake unwritten bytes, one
 //! VM per worker, queues with one consumer, shared data that never goes away.
 //!
-//! - [`Simulator`]: deterministic, on a virtual clock; for tests.
+//! - [`Simulator`]: deterministic, on a virtual clock; for tests. HTTP calls go to
+//!   scripted clusters ([`Builder::cluster`]).
 //! - [`scenario`]: text dialogues played in a simulator (`host-sim replay`).
 //! - [`serve`]: a TCP proxy around the same code (`host-sim serve`).
 //! - [`mta`]: a small mail server to talk to (`host-sim mta`).
 
 mod abi;
+mod callouts;
 mod cli;
 mod clock;
 mod connection;
@@ -29,6 +31,7 @@ mod status;
 mod vm;
 mod worker;
 
+pub use callouts::{Answerer, Callout, CalloutOutcome, HttpAnswer, HttpRequest, HttpResponse};
 pub use cli::Cli;
 pub use clock::Timestamp;
 pub use error::HostError;

@@ -106,6 +106,8 @@ pub enum CloseReason {
     ServerReset,
     /// The server could not be reached.
     ConnectFailed,
+    /// The filter routed it to a cluster that does not exist.
+    NoCluster,
     /// Nothing was said for too long.
     Idle,
     /// The host is ending.
@@ -124,6 +126,7 @@ impl CloseReason {
             Self::ClientReset => "client_reset",
             Self::ServerReset => "server_reset",
             Self::ConnectFailed => "connect_failed",
+            Self::NoCluster => "no_cluster",
             Self::Idle => "idle",
             Self::Shutdown => "shutdown",
             Self::Trap => "trap",

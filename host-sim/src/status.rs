@@ -18,6 +18,8 @@ pub(crate) enum Status {
     Empty = 7,
     /// Somebody else changed the shared value first.
     CasMismatch = 8,
+    /// The host could not do it: a cluster without hosts.
+    InternalFailure = 10,
     /// Envoy does not implement the call.
     Unimplemented = 12,
 }

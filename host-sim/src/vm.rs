@@ -5,10 +5,14 @@ use std::rc::Rc;
 
 use wasmtime::{AsContextMut, Instance, Store, TypedFunc, WasmParams, WasmResults};
 
+use crate::callouts::HttpResponse;
 use crate::error::HostError;
 use crate::host::HostState;
 use crate::module::FilterModule;
 use crate::observe::TrapReport;
+
+/// What `proxy_get_status` says after a call without a response.
+const NO_RESPONSE: (u32, &str) = (11, "reset");
 
 /// What a data or connection callback returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,7 @@ struct Callbacks {
     configure: Callback<(u32, u32), u32>,
     tick: Callback<u32, ()>,
     queue_ready: Callback<(u32, u32), ()>,
+    http_call_response: Callback<(u32, u32, u32, u32, u32), ()>,
     new_connection: Callback<u32, u32>,
     downstream_data: Callback<(u32, u32, u32), u32>,
     downstream_close: Callback<(u32, u32), ()>,
@@ -73,6 +78,7 @@ impl Callbacks {
             configure: Callback::find(store, instance, "proxy_on_configure"),
             tick: Callback::find(store, instance, "proxy_on_tick"),
             queue_ready: Callback::find(store, instance, "proxy_on_queue_ready"),
+            http_call_response: Callback::find(store, instance, "proxy_on_http_call_response"),
             new_connection: Callback::find(store, instance, "proxy_on_new_connection"),
             downstream_data: Callback::find(store, instance, "proxy_on_downstream_data"),
             downstream_close: Callback::find(
@@ -260,6 +266,32 @@ impl Vm {
         let callbacks = Rc::clone(&self.callbacks);
         let root = self.state().root_context;
         self.call(root, &callbacks.queue_ready, (root, token), ())
+    }
+
+    /// Tells the root context of an answer, which hostcalls can read meanwhile.
+    /// No response at all (it was too large) shows as one without headers.
+    pub(crate) fn http_call_response(
+        &mut self,
+        token: u32,
+        response: Option<HttpResponse>,
+    ) -> Called<()> {
+        let callbacks = Rc::clone(&self.callbacks);
+        let root = self.state().root_context;
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let (headers, body, trailers) = response.as_ref().map_or((0, 0, 0), |response| {
+            let (headers, trailers) = (&response.headers, &response.trailers);
+            let body = count(response.body.len());
+            (count(headers.len()), body, count(trailers.len()))
+        });
+        let state = self.state_mut();
+        if response.is_none() {
+            state.call_status = NO_RESPONSE;
+        }
+        state.response = response;
+        let parameters = (root, token, headers, body, trailers);
+        let called = self.call(root, &callbacks.http_call_response, parameters, ());
+        self.state_mut().response = None;
+        called
     }
 
     fn call<P: WasmParams, R: WasmResults>(

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{filter, pass_through};
+use common::{ROUTE, ROUTE_AT_ONCE, filter, pass_through};
 use portcullis_host_sim::scenario::{
     Action, ErrorKind, PlayOptions, Policy, Report, Scenario, ScenarioError, ServerRole, Side, play,
 };
@@ -227,4 +227,35 @@ fn checks_look_at_logs_and_properties_and_any_trap_fails() {
         failure.got.starts_with("a trap in proxy_on_log"),
         "{failure}"
     );
+}
+
+#[test]
+fn a_routed_session_meets_the_echo_and_the_server_says_nothing() {
+    let module = filter(&[ROUTE, ROUTE_AT_ONCE].concat());
+    let options = PlayOptions {
+        echo_clusters: vec!["refuse".into()],
+        ..PlayOptions::default()
+    };
+    let play = |server: &str| {
+        let text = format!("{server}\nC> EHLO a\nC< PROXY TCP4 *\nC< EHLO a\nC<-\nS<-\n");
+        play(&parse(&text).unwrap(), &module, &options).unwrap()
+    };
+    for server in ["server: mta known=alice", "S> 220 mx"] {
+        assert_eq!(play(server).failure, None, "{server}");
+    }
+}
+
+#[test]
+fn a_server_is_heard_when_a_held_connection_goes_on() {
+    let module = filter(
+        r#"(func (export "proxy_on_new_connection") (param i32) (result i32)
+             (drop (call $tick (i32.const 50))) (i32.const 1))
+           (func (export "proxy_on_tick") (param i32) (drop (call $tick (i32.const 0)))
+             (drop (call $act_as (i32.const 2))) (drop (call $continue (i32.const 2))))"#,
+    );
+    for server in ["server: mta known=alice", "S> 220 mx"] {
+        let scenario = parse(&format!("{server}\nC< 220 *\n")).unwrap();
+        let report = play(&scenario, &module, &PlayOptions::default()).unwrap();
+        assert_eq!(report.failure, None, "{server}");
+    }
 }

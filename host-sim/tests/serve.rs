@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use common::{filter, pass_through};
+use common::{ROUTE, ROUTE_AT_ONCE, filter, pass_through};
 use portcullis_host_sim::mta::{Mailboxes, Server, ServerOptions, Stats};
 use portcullis_host_sim::serve::{Access, Proxy, ProxyProtocol, ServeError, ServeOptions};
 use portcullis_host_sim::{FilterModule, HostError, LogLevel};
@@ -75,6 +75,7 @@ fn options(module: FilterModule, upstream: SocketAddr) -> ServeOptions {
         policy: b"{}".to_vec(),
         listen: "127.0.0.1:0".parse().unwrap(),
         upstream,
+        echo_clusters: Vec::new(),
         workers: 2,
         proxy_protocol: ProxyProtocol::Off,
         access: Access::Quiet,
@@ -223,4 +224,25 @@ fn stopping_ends_open_sessions() {
         read_all(&client).ends_with("\r\n"),
         "the rest of the greeting, then the end"
     );
+}
+
+#[test]
+fn a_routed_session_meets_the_echo_and_no_server() {
+    let mta = Mta::start();
+    let module = filter(&[ROUTE, ROUTE_AT_ONCE].concat());
+    let mut options = options(module, mta.address);
+    let nowhere = Proxy::start(&options).unwrap();
+    assert_eq!(read_all(&connect(nowhere.local_addr())), "");
+    options.echo_clusters = vec!["other".into(), "refuse".into()];
+    let proxy = Proxy::start(&options).unwrap();
+    let mut client = connect(proxy.local_addr());
+    let own = client.local_addr().unwrap();
+    client.write_all(b"QUIT\r\n").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let (from, to) = (own.port(), proxy.local_addr().port());
+    assert_eq!(
+        read_all(&client),
+        format!("PROXY TCP4 127.0.0.1 127.0.0.1 {from} {to}\r\nQUIT\r\n")
+    );
+    assert_eq!(mta.stats.snapshot().connections, 0);
 }

@@ -7,6 +7,7 @@ use crate::host::HostState;
 
 const DOWNSTREAM_DATA: u32 = 2;
 const UPSTREAM_DATA: u32 = 3;
+const HTTP_CALL_RESPONSE_BODY: u32 = 4;
 const VM_CONFIGURATION: u32 = 6;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const LAST: u32 = 8;
@@ -57,6 +58,10 @@ fn find<'a>(host: &'a Host<'_>, kind: u32) -> Answer<&'a [u8]> {
             .effective_connection()
             .filter(|connection| connection.upstream.held_by_guest)
             .map_or(&[][..], |connection| &connection.upstream.bytes)),
+        HTTP_CALL_RESPONSE_BODY => match &state.response {
+            Some(response) => Ok(&response.body),
+            None => Err(Status::NotFound.into()),
+        },
         VM_CONFIGURATION => Ok(&state.plugin.vm_configuration),
         PLUGIN_CONFIGURATION => Ok(&state.plugin.configuration),
         0..=LAST => Err(Status::NotFound.into()),

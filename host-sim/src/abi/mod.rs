@@ -10,6 +10,7 @@ mod guest;
 mod headers;
 mod log;
 mod metrics;
+mod pairs;
 mod properties;
 mod shared;
 mod streams;

@@ -24,6 +24,10 @@ pub(super) struct Replay {
     /// Workers of the simulated host.
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: usize,
+    /// A cluster that leads a connection routed to it back to itself, its PROXY
+    /// line first; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    echo_cluster: Vec<String>,
     /// Show only what failed.
     #[arg(long)]
     quiet: bool,
@@ -36,6 +40,7 @@ impl Replay {
             policy: self.filter.policy()?,
             split: self.split,
             workers: self.workers,
+            echo_clusters: self.echo_cluster.clone(),
             log_level: self.filter.log_level,
             ..PlayOptions::default()
         };

@@ -40,6 +40,8 @@ pub use play::{PlayError, PlayOptions, play};
 pub use report::{Entry, Failure, Report};
 pub use text::Pattern;
 
+use crate::mta::Mailboxes;
+
 /// A dialogue, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
@@ -80,6 +82,25 @@ pub enum ServerRole {
         /// Its reply for all others; `None` for the server's default.
         unknown: Option<String>,
     },
+}
+
+impl ServerRole {
+    /// What the demo mail server knows, if it plays the server.
+    fn mailboxes(&self) -> Option<Mailboxes> {
+        let Self::Mta {
+            domain,
+            known,
+            unknown,
+        } = self
+        else {
+            return None;
+        };
+        let mailboxes = Mailboxes::new(domain, known);
+        Some(match unknown {
+            Some(reply) => mailboxes.unknown_reply(reply),
+            None => mailboxes,
+        })
+    }
 }
 
 /// The two ends of the connection.

@@ -9,12 +9,12 @@ use thiserror::Error;
 use super::report::{Entry, Failure, Report};
 use super::side::{Reader, Verdict};
 use super::text::escape;
-use super::{Action, Check, Expectation, Policy, Scenario, ServerRole, Side, Step, Subject};
+use super::{Action, Check, Expectation, Policy, Scenario, Side, Step, Subject};
 use crate::error::HostError;
 use crate::module::FilterModule;
 use crate::mta::{Flow, Mailboxes, Session, Stats};
 use crate::observe::{CloseReason, ConnId, LogLevel};
-use crate::simulator::Simulator;
+use crate::simulator::{Builder, Simulator};
 
 /// How long the virtual clock may run on for an expectation to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +30,8 @@ pub struct PlayOptions {
     pub split: usize,
     /// How many workers the host has.
     pub workers: usize,
+    /// Clusters that lead a connection routed to them to an echo.
+    pub echo_clusters: Vec<String>,
     /// The level below which log lines are dropped.
     pub log_level: LogLevel,
 }
@@ -41,6 +43,7 @@ impl Default for PlayOptions {
             directory: PathBuf::from("."),
             split: 0,
             workers: 1,
+            echo_clusters: Vec::new(),
             log_level: LogLevel::Info,
         }
     }
@@ -72,23 +75,25 @@ pub fn play(
     module: &FilterModule,
     options: &PlayOptions,
 ) -> Result<Report, PlayError> {
-    let mut sim = Simulator::builder_for(module)
+    let builder = Simulator::builder_for(module)
         .plugin_config(policy(scenario, options)?)
         .workers(options.workers)
-        .log_level(options.log_level)
-        .build()?;
+        .log_level(options.log_level);
+    let echo_clusters = options.echo_clusters.iter();
+    let mut sim = echo_clusters.fold(builder, Builder::echo_cluster).build()?;
     let conn = sim.open(scenario.client, scenario.local);
     let mut player = Player {
         sim,
         conn,
         split: options.split,
+        awaited: scenario.server.mailboxes(),
         mta: None,
         client: Reader::default(),
         server: Reader::default(),
         report: Report::default(),
         logs_seen: 0,
     };
-    player.start_server(&scenario.server);
+    player.observe();
     for step in &scenario.steps {
         if let Err(failure) = player.step(step) {
             player.report.failure = Some(failure);
@@ -119,6 +124,8 @@ struct Player {
     sim: Simulator,
     conn: ConnId,
     split: usize,
+    /// The demo server before it was reached.
+    awaited: Option<Mailboxes>,
     mta: Option<Session>,
     client: Reader,
     server: Reader,
@@ -127,23 +134,34 @@ struct Player {
 }
 
 impl Player {
-    fn start_server(&mut self, role: &ServerRole) {
-        if let ServerRole::Mta {
-            domain,
-            known,
-            unknown,
-        } = role
-        {
-            let mut mailboxes = Mailboxes::new(domain, known);
-            if let Some(reply) = unknown {
-                mailboxes = mailboxes.unknown_reply(reply);
-            }
-            let mut greeting = Vec::new();
-            let stats = Arc::new(Stats::default());
-            self.mta = Some(Session::start(Arc::new(mailboxes), stats, &mut greeting));
-            self.write(Side::Server, &greeting);
+    /// The demo server greets once it has been reached: a filter may hold the
+    /// connection first, or lead it elsewhere.
+    fn start_server(&mut self) -> bool {
+        if self.sim.server_connections() == 0 {
+            return false;
         }
-        self.observe();
+        let Some(mailboxes) = self.awaited.take() else {
+            return false;
+        };
+        let mut greeting = Vec::new();
+        let stats = Arc::new(Stats::default());
+        self.mta = Some(Session::start(Arc::new(mailboxes), stats, &mut greeting));
+        self.write(Side::Server, &greeting);
+        true
+    }
+
+    /// Lets time pass while the filter holds the connection: a server that was
+    /// not reached has nobody to write to.
+    fn await_server(&mut self) {
+        let deadline = self.sim.elapsed() + PATIENCE;
+        while self.sim.server_connections() == 0
+            && self.sim.upstream_cluster(self.conn).is_none()
+            && let Some(wait) = self.sim.until_next_event()
+            && self.sim.elapsed() + wait <= deadline
+        {
+            self.sim.advance(wait);
+            self.observe();
+        }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Failure> {
@@ -153,7 +171,12 @@ impl Player {
             self.observe();
         }
         match &step.action {
-            Action::Write(side, bytes) => self.write(*side, bytes),
+            Action::Write(side, bytes) => {
+                if *side == Side::Server {
+                    self.await_server();
+                }
+                self.write(*side, bytes);
+            }
             Action::HalfClose(side) => {
                 self.note(format!("{}|", side.letter()));
                 match side {
@@ -192,7 +215,7 @@ impl Player {
         }
     }
 
-    /// Waits for an expectation as long as ticks of the filter can still change something.
+    /// Waits for an expectation as long as something can still happen by itself.
     fn expect(
         &mut self,
         line: usize,
@@ -205,7 +228,7 @@ impl Player {
                 Side::Client => &mut self.client,
                 Side::Server => &mut self.server,
             };
-            let next = self.sim.until_next_tick();
+            let next = self.sim.until_next_event();
             let next = next.filter(|wait| self.sim.elapsed() + *wait <= deadline);
             match (reader.meet(expectation), next) {
                 (Verdict::Met, _) => return Ok(()),
@@ -245,7 +268,8 @@ impl Player {
             if client_ended {
                 self.note("C<|".to_owned());
             }
-            if !self.answer(&bytes, ended) {
+            let greeted = self.start_server();
+            if !self.answer(&bytes, ended) && !greeted {
                 return;
             }
         }

@@ -76,7 +76,8 @@ impl Hub {
                 mailbox.effects.borrow_mut().push_back(output.effect);
                 mailbox.filled.notify_one();
             }
-            if !worker.run_queue() {
+            let queued = worker.run_queue();
+            if !worker.run_echo() && !queued {
                 break;
             }
         }

@@ -110,12 +110,15 @@ fn tasks(options: &ServeOptions, stopped: &watch::Receiver<()>) -> Vec<Task> {
         log_level: options.log_level,
         ..Plugin::default()
     });
+    let echo_clusters = Arc::new(options.echo_clusters.iter().cloned().collect());
     (0..workers)
         .map(|worker| Task {
             recipe: Recipe {
                 module: options.module.clone(),
                 plugin: Arc::clone(&plugin),
                 shared: Arc::clone(&shared),
+                callouts: None,
+                echo_clusters: Arc::clone(&echo_clusters),
                 worker,
             },
             bells: Arc::clone(&bells),

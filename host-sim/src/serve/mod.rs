@@ -33,6 +33,11 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// The mail server.
     pub upstream: SocketAddr,
+    /// Names of clusters to which the filter can route a connection so that it
+    /// meets an echo in place of the server, as [`Builder::echo_cluster`] says.
+    ///
+    /// [`Builder::echo_cluster`]: crate::Builder::echo_cluster
+    pub echo_clusters: Vec<String>,
     /// Worker threads, each with a VM; at least 1.
     pub workers: usize,
     /// Whether clients begin with a PROXY protocol header.

@@ -16,7 +16,7 @@ use super::proxy_header::{self, Addresses, Header};
 use super::{Access, ProxyProtocol, access};
 use crate::connection::End;
 use crate::observe::{CloseReason, Summary};
-use crate::worker::Effect;
+use crate::worker::{Effect, Upstream};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait RFC 5321 section 4.5.3.2 knows: the reply to a message's end.
@@ -145,6 +145,8 @@ struct Session {
     to_client: Outgoing,
     to_server: Outgoing,
     connecting: bool,
+    /// What the client writes comes back to it, so one backlog bounds both ways.
+    echoed: bool,
     closing: bool,
     summary: Option<Summary>,
 }
@@ -162,6 +164,7 @@ impl Session {
             to_client: Outgoing::new(Some(to_client)),
             to_server: Outgoing::new(None),
             connecting: false,
+            echoed: false,
             closing: false,
             summary: None,
         }
@@ -185,6 +188,7 @@ impl Session {
             }
             let read_client = !self.closing
                 && self.to_server.bytes.len() < BACKLOG
+                && !(self.echoed && self.to_client.bytes.len() >= BACKLOG)
                 && hub.wants_client_bytes(self.context);
             let read_server = !self.closing && self.to_client.bytes.len() < BACKLOG;
             tokio::select! {
@@ -214,7 +218,8 @@ impl Session {
     fn take_effects(&mut self) {
         while let Some(effect) = self.mailbox.next() {
             match effect {
-                Effect::Connect => self.connecting = true,
+                Effect::Connect(Upstream::Server) => self.connecting = true,
+                Effect::Connect(Upstream::Echo(_)) => self.echoed = true,
                 Effect::ToServer(bytes) => self.to_server.bytes.extend(bytes),
                 Effect::EndServer => self.to_server.end = true,
                 Effect::ToClient(bytes) => self.to_client.bytes.extend(bytes),

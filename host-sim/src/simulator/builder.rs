@@ -1,11 +1,12 @@
 //! How a simulation is set up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Simulator;
+use crate::callouts::{Answerer, Callouts, Cluster};
 use crate::clock::Timestamp;
 use crate::error::HostError;
 use crate::module::FilterModule;
@@ -21,6 +22,8 @@ pub struct Builder {
     workers: usize,
     server: SocketAddr,
     start: Timestamp,
+    clusters: BTreeMap<String, Cluster>,
+    echo_clusters: BTreeSet<String>,
 }
 
 enum Source {
@@ -50,6 +53,8 @@ impl Builder {
             workers: 1,
             server: SocketAddr::from((Ipv4Addr::new(198, 51, 100, 25), 25)),
             start: Timestamp::SIMULATION_START,
+            clusters: BTreeMap::new(),
+            echo_clusters: BTreeSet::new(),
         }
     }
 
@@ -103,6 +108,47 @@ impl Builder {
         self
     }
 
+    /// A cluster that the filter's HTTP calls can name, and what it answers. The
+    /// answers come while [`Simulator::advance`] moves the clock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use portcullis_host_sim::{HttpAnswer, HttpRequest, Simulator};
+    ///
+    /// let builder = Simulator::builder("filter.wasm")
+    ///     .cluster("names", |request: &HttpRequest| match request.header(":path") {
+    ///         Some("/slow") => HttpAnswer::respond(200, &[], "at last")
+    ///             .after(Duration::from_millis(300)),
+    ///         Some("/dead") => HttpAnswer::Refused,
+    ///         _ => HttpAnswer::respond(404, &[], ""),
+    ///     })
+    ///     .empty_cluster("names-elsewhere");
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn cluster(mut self, name: impl Into<String>, answerer: impl Answerer) -> Self {
+        let cluster = Cluster::Answering(Box::new(answerer));
+        self.clusters.insert(name.into(), cluster);
+        self
+    }
+
+    /// A cluster without hosts: HTTP calls to it fail at once.
+    #[must_use]
+    pub fn empty_cluster(mut self, name: impl Into<String>) -> Self {
+        self.clusters.insert(name.into(), Cluster::Empty);
+        self
+    }
+
+    /// A cluster that leads a connection to an echo in place of the server, its
+    /// first words being the connection's own `PROXY` line. In Envoy it has the
+    /// `upstream_proxy_protocol` transport socket (version 1), and its endpoint is
+    /// an internal listener with the echo filter.
+    #[must_use]
+    pub fn echo_cluster(mut self, name: impl Into<String>) -> Self {
+        self.echo_clusters.insert(name.into());
+        self
+    }
+
     /// Loads the filter and starts every worker's VM.
     ///
     /// # Errors
@@ -115,11 +161,15 @@ impl Builder {
         };
         let plugin = Arc::new(self.plugin);
         let shared = Arc::new(Shared::new(Box::new(|_| {})));
+        let callouts = Arc::new(Callouts::new(self.clusters));
+        let echo_clusters = Arc::new(self.echo_clusters);
         let start_worker = |worker| {
             let recipe = Recipe {
                 module: module.clone(),
                 plugin: Arc::clone(&plugin),
                 shared: Arc::clone(&shared),
+                callouts: Some(Arc::clone(&callouts)),
+                echo_clusters: Arc::clone(&echo_clusters),
                 worker,
             };
             Worker::start(recipe, self.start)
@@ -130,6 +180,7 @@ impl Builder {
         let mut simulator = Simulator {
             workers,
             shared,
+            callouts,
             server: self.server,
             start: self.start,
             now: self.start,
@@ -137,6 +188,7 @@ impl Builder {
             endpoints: BTreeMap::new(),
             logs: Vec::new(),
             traps: Vec::new(),
+            server_connections: 0,
         };
         simulator.run();
         Ok(simulator)

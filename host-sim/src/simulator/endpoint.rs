@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::observe::Summary;
-use crate::worker::Effect;
+use crate::worker::{Effect, Upstream};
 
 /// One piece as it was read, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +65,14 @@ impl Inbox {
 pub(super) struct Endpoint {
     pub(super) client: Inbox,
     pub(super) server: Inbox,
+    pub(super) upstream: Option<Upstream>,
     pub(super) summary: Option<Summary>,
 }
 
 impl Endpoint {
     pub(super) fn apply(&mut self, effect: Effect, at: Duration) {
         match effect {
-            Effect::Connect => {}
+            Effect::Connect(upstream) => self.upstream = Some(upstream),
             Effect::ToServer(bytes) => self.server.read(at, bytes),
             Effect::ToClient(bytes) => self.client.read(at, bytes),
             Effect::EndServer => self.server.end(at),

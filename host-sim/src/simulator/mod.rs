@@ -11,11 +11,12 @@ use std::time::Duration;
 pub use builder::Builder;
 pub use endpoint::{Inbox, Piece, Taken};
 
+use crate::callouts::{Callout, Callouts};
 use crate::clock::Timestamp;
 use crate::connection::End;
 use crate::observe::{ConnId, LogLine, Summary, TrapReport};
 use crate::shared::Shared;
-use crate::worker::{Effect, Worker};
+use crate::worker::{Effect, Upstream, Worker};
 use endpoint::Endpoint;
 
 /// A host, the filter in it, and both ends of every connection.
@@ -48,6 +49,7 @@ use endpoint::Endpoint;
 pub struct Simulator {
     workers: Vec<Worker>,
     shared: Arc<Shared>,
+    callouts: Arc<Callouts>,
     server: SocketAddr,
     start: Timestamp,
     now: Timestamp,
@@ -55,6 +57,7 @@ pub struct Simulator {
     endpoints: BTreeMap<ConnId, Endpoint>,
     logs: Vec<LogLine>,
     traps: Vec<TrapReport>,
+    server_connections: usize,
 }
 
 impl Simulator {
@@ -150,16 +153,22 @@ impl Simulator {
         })
     }
 
-    /// Moves the clock, firing the filter's ticks in order on the way.
+    /// Moves the clock, firing the filter's ticks and delivering answers to its
+    /// HTTP calls in order on the way: ticks before answers at the same time, and
+    /// answers in the order of the calls. Nothing else delivers an answer, and
+    /// each takes a nanosecond at least.
     pub fn advance(&mut self, by: Duration) {
         let until = self.now.after(by);
-        while let Some(due) = self.next_tick().filter(|due| *due <= until) {
+        while let Some(due) = self.next_event().filter(|due| *due <= until) {
             self.set_now(due.max(self.now));
             for index in 0..self.workers.len() {
                 if let Some(worker) = self.workers.get_mut(index) {
                     worker.run_tick();
                 }
                 self.run();
+                while self.workers.get_mut(index).is_some_and(Worker::run_answer) {
+                    self.run();
+                }
             }
         }
         self.set_now(until);
@@ -175,6 +184,12 @@ impl Simulator {
     #[must_use]
     pub fn until_next_tick(&self) -> Option<Duration> {
         self.next_tick().map(|due| due.since(self.now))
+    }
+
+    /// How long until something happens by itself: a tick, or an answer to a call.
+    #[must_use]
+    pub fn until_next_event(&self) -> Option<Duration> {
+        self.next_event().map(|due| due.since(self.now))
     }
 
     /// The moment `at` as time since the simulation began.
@@ -199,6 +214,28 @@ impl Simulator {
     #[must_use]
     pub fn metrics(&self) -> BTreeMap<String, u64> {
         self.shared.metrics()
+    }
+
+    /// Every HTTP call the filter has made or tried to make, in order.
+    #[must_use]
+    pub fn callouts(&self) -> Vec<Callout> {
+        self.callouts.made()
+    }
+
+    /// The echo cluster this connection was routed to; `None` for one that went
+    /// to the server, or nowhere yet.
+    #[must_use]
+    pub fn upstream_cluster(&self, conn: ConnId) -> Option<&str> {
+        match self.endpoints.get(&conn)?.upstream.as_ref()? {
+            Upstream::Server => None,
+            Upstream::Echo(name) => Some(name),
+        }
+    }
+
+    /// How many connections have reached the server.
+    #[must_use]
+    pub fn server_connections(&self) -> usize {
+        self.server_connections
     }
 
     /// What the filter has set with `proxy_set_property` on this connection.
@@ -245,6 +282,11 @@ impl Simulator {
         self.workers.iter().filter_map(Worker::next_tick).min()
     }
 
+    fn next_event(&self) -> Option<Timestamp> {
+        let answers = self.workers.iter().filter_map(Worker::next_answer);
+        answers.chain(self.next_tick()).min()
+    }
+
     fn set_now(&mut self, now: Timestamp) {
         self.now = now;
         for worker in &mut self.workers {
@@ -259,7 +301,7 @@ impl Simulator {
         self.run();
     }
 
-    /// Carries out outputs and queue callbacks until there are none left.
+    /// Carries out outputs, queue callbacks and echoes until there are none left.
     fn run(&mut self) {
         let mut busy = true;
         while busy {
@@ -268,6 +310,7 @@ impl Simulator {
                 busy |= self.run_outputs(index);
                 if let Some(worker) = self.workers.get_mut(index) {
                     busy |= worker.run_queue();
+                    busy |= worker.run_echo();
                 }
             }
         }
@@ -285,10 +328,12 @@ impl Simulator {
                 worker: index,
                 context: output.context,
             };
-            match output.effect {
-                Effect::Connect => worker.connected(output.context),
-                effect => self.endpoints.entry(conn).or_default().apply(effect, at),
+            if matches!(output.effect, Effect::Connect(Upstream::Server)) {
+                self.server_connections += 1;
+                worker.connected(output.context);
             }
+            let endpoint = self.endpoints.entry(conn).or_default();
+            endpoint.apply(output.effect, at);
         }
         self.logs.append(&mut worker.take_logs());
         self.traps.append(&mut worker.take_traps());

@@ -59,12 +59,7 @@ impl Worker {
         }
         stream.end_passed = stream.ended;
         let ended = stream.ended;
-        if !bytes.is_empty() {
-            self.emit(context, Effect::ToServer(bytes));
-        }
-        if ended {
-            self.emit(context, Effect::EndServer);
-        }
+        self.pass_upstreamwards(context, bytes, ended);
         self.drained.push_back(context);
         self.close_if_both_ended(context);
     }

@@ -5,13 +5,16 @@
 //! [`Output`]s with [`Worker::poll_output`] until there are none. Time comes in by
 //! [`Worker::set_now`] before any input. Order within a worker is the order of inputs.
 
+mod answers;
 mod deliver;
+mod route;
 mod settle;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::callouts::Callouts;
 use crate::clock::Timestamp;
 use crate::connection::{Connection, End, Phase};
 use crate::error::HostError;
@@ -33,8 +36,9 @@ pub(crate) struct Output {
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// Connect to the server, then call `connected` or `connect_failed`.
-    Connect,
+    /// Connect to the server, then call `connected` or `connect_failed`; or only
+    /// take note of a cluster that the worker plays itself.
+    Connect(Upstream),
     /// Write to the server.
     ToServer(Vec<u8>),
     /// End the direction to the server.
@@ -49,12 +53,25 @@ pub(crate) enum Effect {
     Finished(Summary),
 }
 
+/// Where a connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Upstream {
+    /// To the server.
+    Server,
+    /// To the echo cluster of this name.
+    Echo(String),
+}
+
 /// What a worker is made of, kept to make a new VM after a trap.
 #[derive(Clone)]
 pub(crate) struct Recipe {
     pub(crate) module: FilterModule,
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) shared: Arc<Shared>,
+    /// The clusters HTTP calls can name; `None` where there are none.
+    pub(crate) callouts: Option<Arc<Callouts>>,
+    /// The names of clusters that lead to an echo.
+    pub(crate) echo_clusters: Arc<BTreeSet<String>>,
     /// The worker's index.
     pub(crate) worker: usize,
 }
@@ -70,6 +87,8 @@ pub(crate) struct Worker {
     ending: VecDeque<u32>,
     /// Connections whose buffer may have room again.
     drained: VecDeque<u32>,
+    /// Connections whose echo has something to do.
+    echoing: VecDeque<u32>,
 }
 
 impl Worker {
@@ -88,6 +107,7 @@ impl Worker {
             traps: Vec::new(),
             ending: VecDeque::new(),
             drained: VecDeque::new(),
+            echoing: VecDeque::new(),
         })
     }
 
@@ -155,6 +175,7 @@ impl Worker {
     pub(crate) fn server_bytes(&mut self, context: u32, from: SocketAddr, bytes: &[u8]) {
         if let Some(connection) = self.connection_mut(context)
             && connection.phase == Phase::Open
+            && connection.echo.is_none()
         {
             connection.heard_server = Some(from);
             connection.upstream.bytes.extend_from_slice(bytes);
@@ -165,9 +186,10 @@ impl Worker {
 
     /// The server ended its direction or is gone.
     pub(crate) fn server_end(&mut self, context: u32, end: End) {
-        let open = self
-            .connection_mut(context)
-            .filter(|connection| connection.phase == Phase::Open && !connection.upstream.ended);
+        let open = self.connection_mut(context).filter(|connection| {
+            let heard = connection.phase == Phase::Open && !connection.upstream.ended;
+            heard && connection.echo.is_none()
+        });
         match (open, end) {
             (Some(connection), End::HalfClose) => {
                 connection.upstream.ended = true;
@@ -299,6 +321,11 @@ fn fresh_state(recipe: &Recipe, now: Timestamp, root: u32, generation: u32) -> H
         connections: BTreeMap::new(),
         logs: Vec::new(),
         tick: None,
+        callouts: recipe.callouts.clone(),
+        calls: Vec::new(),
+        last_token: 0,
+        response: None,
+        call_status: (0, ""),
         after_calls: VecDeque::new(),
         memory: None,
         allocate: None,

@@ -24,6 +24,7 @@ impl Worker {
             }
             Err(trap) => {
                 self.traps.push(trap);
+                self.drop_calls();
                 self.fail(context);
                 None
             }
@@ -38,16 +39,6 @@ impl Worker {
                 (AfterCall::ContinueDownstream, _) => {}
                 (AfterCall::Close, _) => self.close(context, CloseReason::Filter),
             }
-        }
-    }
-
-    /// Lets a connection go on to the server.
-    pub(super) fn connect(&mut self, context: u32) {
-        if let Some(connection) = self.connection_mut(context)
-            && connection.phase == Phase::Held
-        {
-            connection.phase = Phase::Connecting;
-            self.emit(context, Effect::Connect);
         }
     }
 

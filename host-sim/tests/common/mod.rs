@@ -22,6 +22,13 @@ const PRELUDE: &str = r#"
 (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
 (import "env" "proxy_get_property" (func $get_property (param i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_set_property" (func $set_property (param i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_call_foreign_function"
+  (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_http_call"
+  (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_get_header_map_value"
+  (func $get_header (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_get_header_map_pairs" (func $get_pairs (param i32 i32 i32) (result i32)))
 (memory (export "memory") 16)
 (global $heap (mut i32) (i32.const 65536))
 (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
@@ -50,6 +57,35 @@ pub(crate) fn filter(callbacks: &str) -> FilterModule {
     let text = format!("(module {PRELUDE} {DATA} {callbacks})");
     FilterModule::from_bytes(&wat::parse_str(text).unwrap()).unwrap()
 }
+
+/// `$ask` calls the cluster `names` with the body `value` and a time limit in
+/// milliseconds, and gives the status. The headers are at 300 (`:path` at 328),
+/// the name `:status` is at 290.
+const ASK: &str = r#"
+(data (i32.const 280) "names")
+(data (i32.const 290) ":status")
+(data (i32.const 300) "\03\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00\07\00\00\00\03\00\00\00")
+(data (i32.const 328) ":path\00/\00:authority\00a\00:method\00GET\00")
+(func $ask (param $limit i32) (result i32)
+  (call $http_call (i32.const 280) (i32.const 5) (i32.const 300) (i32.const 61)
+    (i32.const 125) (i32.const 5) (i32.const 0) (i32.const 0) (local.get $limit) (i32.const 240)))
+"#;
+
+/// Compiles a filter with these callbacks, which may call `$ask`.
+pub(crate) fn calling_filter(callbacks: &str) -> FilterModule {
+    filter(&[ASK, callbacks].concat())
+}
+
+/// `$route` sets `envoy.tcp_proxy.cluster` to `refuse` and says the status.
+pub(crate) const ROUTE: &str = r#"
+(data (i32.const 400) "set_envoy_filter_state")
+(data (i32.const 430) "\0a\17envoy.tcp_proxy.cluster\12\06refuse")
+(func $route (call $say (call $foreign (i32.const 400) (i32.const 22)
+  (i32.const 430) (i32.const 33) (i32.const 200) (i32.const 204))))"#;
+
+/// Routes every connection as it comes.
+pub(crate) const ROUTE_AT_ONCE: &str = r#"
+(func (export "proxy_on_new_connection") (param i32) (result i32) (call $route) (i32.const 0))"#;
 
 /// A filter that does nothing.
 pub(crate) fn pass_through() -> FilterModule {

@@ -1,0 +1,127 @@
+//! HTTP calls to scripted clusters, on the virtual clock.
+//!
+//! A cluster's [`Answerer`] is asked at once what will come of a call and when.
+//! The call then waits with the VM that made it, and dies with that VM.
+
+mod answer;
+mod call;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+pub use answer::{Answerer, HttpAnswer, HttpResponse};
+pub use call::{Callout, CalloutOutcome, HttpRequest};
+
+use crate::clock::Timestamp;
+use crate::shared::lock;
+use crate::status::Status;
+
+/// The headers without which Envoy makes no call.
+const REQUIRED: [&str; 3] = [":authority", ":method", ":path"];
+
+/// The shortest time an answer takes, so that a filter that asks again at every
+/// answer cannot hold the virtual clock still.
+const SHORTEST: Duration = Duration::from_nanos(1);
+
+/// A cluster that HTTP calls can name.
+pub(crate) enum Cluster {
+    /// Calls are answered.
+    Answering(Box<dyn Answerer>),
+    /// It has no hosts.
+    Empty,
+}
+
+/// Every cluster, and every call made; shared by all workers.
+#[derive(Default)]
+pub(crate) struct Callouts {
+    clusters: Mutex<BTreeMap<String, Cluster>>,
+    made: Mutex<Vec<Callout>>,
+}
+
+/// A call on its way.
+pub(crate) struct PendingCall {
+    /// The number the filter knows it by.
+    pub(crate) token: u32,
+    /// When its callback is due.
+    pub(crate) due: Timestamp,
+    /// What the callback will show; `None` stands for no response at all.
+    pub(crate) response: Option<HttpResponse>,
+    outcome: CalloutOutcome,
+    /// Its place among the calls made.
+    place: usize,
+}
+
+impl Callouts {
+    pub(crate) fn new(clusters: BTreeMap<String, Cluster>) -> Self {
+        Self {
+            clusters: Mutex::new(clusters),
+            made: Mutex::default(),
+        }
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// `BadArgument` for an unknown cluster or a missing pseudo-header, before
+    /// anything else; `InternalFailure` for a cluster without hosts. Neither has
+    /// a callback.
+    pub(crate) fn dispatch(
+        &self,
+        worker: usize,
+        token: u32,
+        cluster: &str,
+        request: HttpRequest,
+    ) -> Result<PendingCall, Status> {
+        let mut clusters = lock(&self.clusters);
+        let known = clusters
+            .get_mut(cluster)
+            .filter(|_| REQUIRED.iter().all(|name| request.header(name).is_some()));
+        let (outcome, result) = match known {
+            None => (CalloutOutcome::Rejected, Err(Status::BadArgument)),
+            Some(Cluster::Empty) => (CalloutOutcome::NoHosts, Err(Status::InternalFailure)),
+            Some(Cluster::Answering(answerer)) => {
+                let answer = answerer.answer(&request);
+                (CalloutOutcome::Pending, Ok(answer))
+            }
+        };
+        let mut made = lock(&self.made);
+        let place = made.len();
+        let (now, timeout) = (request.at, request.timeout);
+        made.push(Callout {
+            cluster: cluster.to_owned(),
+            worker,
+            request,
+            outcome,
+        });
+        let (after, response, outcome) = result?.come_to(timeout);
+        Ok(PendingCall {
+            token,
+            due: now.after(after.max(SHORTEST)),
+            response,
+            outcome,
+            place,
+        })
+    }
+
+    /// The callback of this call is being made.
+    pub(crate) fn answered(&self, call: &PendingCall) {
+        self.note(call.place, call.outcome);
+    }
+
+    /// The VM that made this call is dead: nobody will hear of an answer.
+    pub(crate) fn dropped(&self, call: &PendingCall) {
+        self.note(call.place, CalloutOutcome::Dropped);
+    }
+
+    /// Every call so far, in the order they were made.
+    pub(crate) fn made(&self) -> Vec<Callout> {
+        lock(&self.made).clone()
+    }
+
+    fn note(&self, place: usize, outcome: CalloutOutcome) {
+        if let Some(callout) = lock(&self.made).get_mut(place) {
+            callout.outcome = outcome;
+        }
+    }
+}
