@@ -5,11 +5,15 @@
 //! input, and what is to be done comes out as plain data ([`session::Effects`]).
 //!
 //! - [`smtp`]: what is being said: line framing, commands, replies, the tracker that pairs them.
+//! - [`dnsbl`]: whom others list: DNS blacklists, what to ask them and what their answers mean.
+//! - [`client`]: who says it: all addresses of one prefix.
 //! - [`policy`]: what we think of it: configuration, what counts as a rejection, rules, verdicts.
 //! - [`session`]: one connection, the only place that joins the two.
 //! - [`worker`]: what sessions of one worker share: closes that wait for their moment.
 #![forbid(unsafe_code)]
 
+pub mod client;
+pub mod dnsbl;
 pub mod policy;
 pub mod session;
 pub mod smtp;

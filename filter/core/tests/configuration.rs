@@ -5,7 +5,7 @@
     reason = "tests say what they expect by failing"
 )]
 
-use portcullis_core::policy::{Config, Policy, Rule};
+use portcullis_core::policy::{Config, Facts, Policy, Rule};
 
 fn refusal(json: &str) -> String {
     Policy::read(json.as_bytes()).unwrap_err().to_string()
@@ -109,7 +109,12 @@ fn operators_texts_are_what_the_client_reads() {
         rejected: 10,
         ..Default::default()
     };
-    let line = policy.last_word(Rule::RcptTotal, "192.0.2.7".parse().ok(), &counts);
+    let facts = Facts {
+        client: "192.0.2.7".parse().ok(),
+        counts: &counts,
+        listing: None,
+    };
+    let line = policy.last_word(Rule::RcptTotal, facts);
     assert_eq!(line, b"554 5.7.1 192.0.2.7 guessed 10 names\r\n");
 }
 

@@ -5,9 +5,9 @@
 #![allow(unsafe_code)]
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, Bytes, MetricType, StreamType};
+use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType, Status, StreamType};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 /// A hostcall that was refused, with the host's status (proxy-wasm ABI 0.2.1 `proxy_status_t`).
@@ -19,6 +19,8 @@ pub(crate) struct Refused {
 }
 
 const OK: u32 = 0;
+/// Attempts to change a shared value. Each failure is another worker's success.
+const MAX_CAS_TRIES: u32 = 1000;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -52,6 +54,21 @@ unsafe extern "C" {
         path_size: usize,
         value: *const u8,
         value_size: usize,
+    ) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        argument: *const u8,
+        argument_size: usize,
+        result: *mut *mut u8,
+        result_size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
     ) -> u32;
     fn proxy_get_property(
         path: *const u8,
@@ -184,6 +201,92 @@ pub(crate) fn source_address() -> Option<IpAddr> {
     let text = std::str::from_utf8(&bytes).ok()?;
     let address = text.parse::<SocketAddr>().map(|address| address.ip());
     address.or_else(|_| text.parse()).ok()
+}
+
+/// Sends the connection to another cluster than the one the TCP proxy names, as long as it has not
+/// been let on.
+pub(crate) fn route_to(cluster: &str) -> Result<(), Refused> {
+    const NAME: &str = "set_envoy_filter_state";
+    const KEY: &str = "envoy.tcp_proxy.cluster";
+    // A protobuf message of two short strings: fields 1 (path) and 2 (value).
+    let mut argument = Vec::new();
+    for (tag, text) in [(0x0a, KEY), (0x12, cluster)] {
+        argument.push(tag);
+        prost::encoding::encode_varint(text.len() as u64, &mut argument);
+        argument.extend_from_slice(text.as_bytes());
+    }
+    let mut result = std::ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: name and argument are live slices; the host writes both out-parameters.
+    let status = unsafe {
+        proxy_call_foreign_function(
+            NAME.as_ptr(),
+            NAME.len(),
+            argument.as_ptr(),
+            argument.len(),
+            &mut result,
+            &mut size,
+        )
+    };
+    check("proxy_call_foreign_function", status)?;
+    // SAFETY: the host filled the parameters with memory it had us allocate, or left them.
+    drop(unsafe { handed_over(result, size) });
+    Ok(())
+}
+
+/// A header of the HTTP response at hand.
+pub(crate) fn response_header(name: &str) -> Option<String> {
+    let mut value = std::ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: the name is a live slice; the host writes both out-parameters.
+    let status = unsafe {
+        proxy_get_header_map_value(
+            MapType::HttpCallResponseHeaders,
+            name.as_ptr(),
+            name.len(),
+            &mut value,
+            &mut size,
+        )
+    };
+    if status != OK {
+        return None;
+    }
+    // SAFETY: the host filled the parameters with memory it had us allocate.
+    String::from_utf8(unsafe { handed_over(value, size) }).ok()
+}
+
+/// Time since the Unix epoch.
+pub(crate) fn wall_clock() -> Duration {
+    let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// What all workers share under `key`; nothing if there is nothing yet.
+pub(crate) fn shared(key: &str) -> Bytes {
+    let stored = hostcalls::get_shared_data(key);
+    stored.ok().and_then(|(bytes, _)| bytes).unwrap_or_default()
+}
+
+/// Changes what all workers share under `key`. Of two that do so at once the second has to do it
+/// again; `None` if that happens too often.
+pub(crate) fn update_shared<T>(
+    key: &str,
+    mut change: impl FnMut(&[u8]) -> (T, Vec<u8>),
+) -> Option<T> {
+    for _ in 0..MAX_CAS_TRIES {
+        let (bytes, cas) = hostcalls::get_shared_data(key).ok()?;
+        let before = bytes.unwrap_or_default();
+        let (outcome, after) = change(&before);
+        if after == before {
+            return Some(outcome);
+        }
+        match hostcalls::set_shared_data(key, Some(&after), cas) {
+            Ok(()) => return Some(outcome),
+            Err(Status::CasMismatch) => {}
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Asks for `on_tick` every `period`; zero ends it.

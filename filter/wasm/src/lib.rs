@@ -5,7 +5,10 @@
 //!
 //! - `host`: the hostcalls whose statuses matter, none of which can panic.
 //! - `root`: one worker: configuration, its queue, its tick.
+//! - `desk`: its DNSBL lookups: questions out, answers in, connections let on or refused.
 //! - `stream`: one connection.
+//! - `door`: what becomes of a connection before its first byte.
+//! - `notes`: what sessions and lookups have to tell, logged and counted.
 //! - `worker`: what root and streams of one worker share.
 //! - `metrics`: counters by name.
 
@@ -14,8 +17,11 @@
     reason = "the entry point is made by `proxy_wasm::main!`"
 )]
 
+mod desk;
+mod door;
 mod host;
 mod metrics;
+mod notes;
 mod root;
 mod stream;
 mod worker;

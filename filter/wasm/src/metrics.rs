@@ -57,6 +57,9 @@ impl Metrics {
             Note::Closed(verdict) => {
                 format!("portcullis_closed_{}_total", plain(verdict.rule.name()))
             }
+            Note::Refused(verdict) => {
+                format!("portcullis_refused_{}_total", plain(verdict.rule.name()))
+            }
             Note::Observed(verdict) => {
                 format!("portcullis_observed_{}_total", plain(verdict.rule.name()))
             }

@@ -1,18 +1,18 @@
 //! One worker as the host sees it: its root context.
 
+use crate::desk::Desk;
 use crate::host;
 use crate::stream::Stream;
 use crate::worker::{Errand, Worker};
 use portcullis_core::policy::Policy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, RootContext, StreamContext};
-use proxy_wasm::types::{BufferType, ContextType, Status};
+use proxy_wasm::types::{BufferType, ContextType};
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Shared data under which workers take their numbers.
 const WORKERS_KEY: &str = "portcullis.workers";
-const MAX_CAS_TRIES: u32 = 1000;
 
 /// The root context: without a worker until its configuration was accepted.
 pub(crate) struct Root {
@@ -21,6 +21,11 @@ pub(crate) struct Root {
 }
 
 impl Root {
+    fn desk(&self) -> Option<Desk<'_>> {
+        let worker = self.worker.as_ref()?;
+        Some(Desk::new(worker, self.context_id))
+    }
+
     pub(crate) fn new(context_id: u32) -> Self {
         Self {
             context_id,
@@ -41,6 +46,11 @@ impl Root {
     fn run(&self, errand: Errand) {
         let done = match errand {
             Errand::Close(id) => host::as_context(id, self.context_id, host::close),
+            Errand::LookUp => return self.desk().iter().for_each(Desk::begin),
+            Errand::Published(client) => {
+                let desk = self.desk();
+                return desk.iter().for_each(|desk| desk.published(client));
+            }
             Errand::Restore(id) => {
                 let overflow = self.worker.as_ref().and_then(|worker| {
                     let mut worker = worker.borrow_mut();
@@ -61,13 +71,26 @@ impl Root {
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(
+        &mut self,
+        token: u32,
+        headers: usize,
+        body_size: usize,
+        _trailers: usize,
+    ) {
+        if let Some(desk) = self.desk() {
+            desk.response(token, headers, body_size);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         match self.start() {
             Ok(worker) => {
-                self.worker = Some(Rc::new(RefCell::new(worker)));
+                let worker = self.worker.insert(Rc::new(RefCell::new(worker)));
+                worker.borrow_mut().set_pace();
                 true
             }
             Err(error) => {
@@ -101,23 +124,18 @@ impl RootContext for Root {
         for context_id in due {
             self.run(Errand::Close(context_id));
         }
+        if let Some(desk) = self.desk() {
+            desk.tick();
+        }
     }
 }
 
 /// A number no other root context of this VM id has.
 fn worker_number() -> Result<u32, String> {
-    for _ in 0..MAX_CAS_TRIES {
-        let (value, cas) = hostcalls::get_shared_data(WORKERS_KEY)
-            .map_err(|status| format!("no shared data: {status:?}"))?;
-        let taken = value
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u32::from_le_bytes);
+    let number = host::update_shared(WORKERS_KEY, |bytes| {
+        let taken = bytes.try_into().map_or(0, u32::from_le_bytes);
         let number = taken.wrapping_add(1);
-        match hostcalls::set_shared_data(WORKERS_KEY, Some(&number.to_le_bytes()), cas) {
-            Ok(()) => return Ok(number),
-            Err(Status::CasMismatch) => {}
-            Err(status) => return Err(format!("no shared data: {status:?}")),
-        }
-    }
-    Err(format!("no worker number after {MAX_CAS_TRIES} tries"))
+        (number, number.to_le_bytes().to_vec())
+    });
+    number.ok_or_else(|| "no worker number: shared data cannot be changed".to_owned())
 }

@@ -4,10 +4,13 @@
 //! the pointer to the client's buffer, which it drops when that callback returns `Continue`. So
 //! the callback continues by hostcall, which takes effect when it is over, and returns `Pause`.
 
+use crate::door::{self, Way};
 use crate::host::{self, Refused};
+use crate::notes;
 use crate::worker::{Errand, Worker};
+use portcullis_core::client::Client;
 use portcullis_core::policy::Counts;
-use portcullis_core::session::{Close, Note, Session};
+use portcullis_core::session::{Ask, Close, Effects, Note, Session};
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::{Action, BufferType, PeerType};
 use std::borrow::Cow;
@@ -20,7 +23,9 @@ use BufferType::{DownstreamData, UpstreamData};
 pub(crate) struct Stream {
     context_id: u32,
     worker: Option<Rc<RefCell<Worker>>>,
-    session: Option<Session>,
+    session: Option<Rc<RefCell<Session>>>,
+    /// The client that has a seat taken by this connection.
+    seat: Option<Client>,
     counted: Counts,
 }
 
@@ -30,6 +35,7 @@ impl Stream {
             context_id,
             worker,
             session: None,
+            seat: None,
             counted: Counts::default(),
         }
     }
@@ -37,9 +43,10 @@ impl Stream {
     /// Feeds the session with the client's bytes and sends on what may go.
     fn client_data(&mut self, end: bool) -> Result<(), Refused> {
         let overflow = self.take_overflow();
-        let Some(session) = &mut self.session else {
+        let Some(session) = self.session.clone() else {
             return host::continue_to_server();
         };
+        let mut session = session.borrow_mut();
         let arrived = host::buffer(DownstreamData);
         let bytes = match overflow {
             // These came before, and are no longer in the buffer.
@@ -60,8 +67,8 @@ impl Stream {
         } else {
             self.send_on(&effects.to_server, left, end)
         };
-        let (notes, close) = (effects.notes, effects.close);
-        self.settle(&notes, close);
+        let wishes = Wishes::of(&effects);
+        self.settle(&session, wishes);
         sent
     }
 
@@ -91,9 +98,10 @@ impl Stream {
 
     /// Feeds the session with the server's bytes; sends on what they release.
     fn server_data(&mut self, end: bool) -> Result<(), Refused> {
-        let Some(session) = &mut self.session else {
+        let Some(shared) = self.session.clone() else {
             return Ok(());
         };
+        let mut session = shared.borrow_mut();
         let bytes = host::buffer(UpstreamData);
         let waited = session.held() > 0;
         let mut effects = session.server_bytes(&bytes);
@@ -109,22 +117,19 @@ impl Stream {
         } else {
             host::replace_buffer(UpstreamData, &effects.to_client)
         };
-        let (notes, close) = (effects.notes, effects.close);
+        let wishes = Wishes::of(&effects);
         let released = effects.to_server.into_owned();
         if waited {
-            outcome = outcome.and(self.release(released));
+            outcome = outcome.and(self.release(&mut session, released));
         }
-        self.settle(&notes, close);
+        self.settle(&session, wishes);
         outcome
     }
 
     /// Sends released bytes on. Client bytes that did not fit into the guard lie behind them in
     /// the host's buffer, from where they would go on with them unread: they are read first.
-    fn release(&mut self, mut released: Vec<u8>) -> Result<(), Refused> {
+    fn release(&mut self, session: &mut Session, mut released: Vec<u8>) -> Result<(), Refused> {
         let overflow = self.take_overflow();
-        let Some(session) = &mut self.session else {
-            return Ok(());
-        };
         let waiting = overflow.unwrap_or_else(|| host::buffer(DownstreamData));
         if released.is_empty() && waiting.is_empty() {
             return Ok(());
@@ -135,8 +140,8 @@ impl Stream {
             .get(waiting.len() - effects.left..)
             .unwrap_or_default();
         let sent = self.send_on(&released, left, false);
-        let (notes, close) = (effects.notes, effects.close);
-        self.settle(&notes, close);
+        let wishes = Wishes::of(&effects);
+        self.settle(session, wishes);
         sent.inspect_err(|refused| self.cannot_release(*refused))
     }
 
@@ -153,9 +158,9 @@ impl Stream {
         }
     }
 
-    /// Logs, counts and closes as the session says.
-    fn settle(&mut self, notes: &[Note], close: Close) {
-        let (Some(session), Some(worker)) = (&self.session, &self.worker) else {
+    /// Logs, counts, asks and closes as the session says.
+    fn settle(&mut self, session: &Session, wishes: Wishes) {
+        let Some(worker) = &self.worker else {
             return;
         };
         let mut worker = worker.borrow_mut();
@@ -164,19 +169,31 @@ impl Stream {
             worker.metrics.count_progress(&self.counted, &counts);
             self.counted = counts;
         }
-        for note in notes {
-            worker.metrics.count_note(note);
-            log_note(note, session);
-        }
-        match close {
+        notes::tell(&mut worker.metrics, session, &wishes.notes);
+        match wishes.close {
             Close::Keep => {}
             Close::Linger => worker.close_later(self.context_id),
             Close::Now => worker.send(Errand::Close(self.context_id)),
         }
+        drop(worker);
+        if wishes.ask == Ask::Dnsbl {
+            self.look_up(session);
+        }
+    }
+
+    /// Has the client looked up; the session goes on meanwhile.
+    fn look_up(&self, session: &Session) {
+        if let (Some(worker), Some(shared), Some(client)) =
+            (&self.worker, &self.session, session.client())
+        {
+            let mut worker = worker.borrow_mut();
+            door::look_up_later(&mut worker, self.context_id, shared, client);
+        }
     }
 
     fn is_opaque(&self) -> bool {
-        self.session.as_ref().is_none_or(Session::is_opaque)
+        let session = self.session.as_ref();
+        session.is_none_or(|session| session.borrow().is_opaque())
     }
 }
 
@@ -184,16 +201,17 @@ impl Context for Stream {}
 
 impl StreamContext for Stream {
     fn on_new_connection(&mut self) -> Action {
-        if let Some(worker) = &self.worker {
-            let mut worker = worker.borrow_mut();
-            let (session, note) = Session::new(Rc::clone(&worker.policy), host::source_address());
-            worker.metrics.count("portcullis_sessions_total", 1);
-            if let Some(note) = note {
-                worker.metrics.count_note(&note);
-            }
-            self.session = Some(session);
+        let Some(worker) = self.worker.clone() else {
+            return Action::Continue;
+        };
+        let mut worker = worker.borrow_mut();
+        let arrival = door::receive(&mut worker, self.context_id, host::source_address());
+        self.session = Some(arrival.session);
+        self.seat = arrival.seat;
+        match arrival.way {
+            Way::On => Action::Continue,
+            Way::Wait => Action::Pause,
         }
-        Action::Continue
     }
 
     fn on_downstream_data(&mut self, _size: usize, end: bool) -> Action {
@@ -221,11 +239,14 @@ impl StreamContext for Stream {
 
     fn on_downstream_close(&mut self, _peer: PeerType) {
         drop(self.take_overflow());
+        if let Some(worker) = &self.worker {
+            worker.borrow_mut().waiting.remove(&self.context_id);
+        }
     }
 
     fn on_log(&mut self) {
         let Some(session) = &self.session else { return };
-        let Ok(record) = serde_json::to_vec(&session.record()) else {
+        let Ok(record) = serde_json::to_vec(&session.borrow().record()) else {
             return;
         };
         if let Err(refused) = host::set_property("portcullis", &record) {
@@ -234,32 +255,31 @@ impl StreamContext for Stream {
     }
 }
 
-fn log_note(note: &Note, session: &Session) {
-    let client = match session.client() {
-        Some(client) => client.to_string(),
-        None => "unknown".to_owned(),
-    };
-    let (act, verdict) = match note {
-        Note::Closed(verdict) => ("close", verdict),
-        Note::Observed(verdict) => ("observe", verdict),
-        Note::Opaque(cause) if cause.is_desync() => {
-            log::warn!(
-                "client={client} dialogue no longer followed: {}",
-                cause.name()
-            );
-            return;
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(worker) = &self.worker {
+            let mut worker = worker.borrow_mut();
+            worker.waiting.remove(&self.context_id);
+            if let Some(client) = self.seat {
+                worker.sessions.end(client);
+            }
         }
-        Note::Opaque(_) | Note::Exempt(_) => return,
-    };
-    let counts = &verdict.counts;
-    log::info!(
-        "client={client} verdict={act} rule={} tried={} accepted={} rejected={} consecutive={} \
-         wasted={}",
-        verdict.rule.name(),
-        counts.tried,
-        counts.accepted,
-        counts.rejected,
-        counts.consecutive,
-        counts.wasted
-    );
+    }
+}
+
+/// What a session wants besides passing bytes on.
+struct Wishes {
+    notes: Vec<Note>,
+    ask: Ask,
+    close: Close,
+}
+
+impl Wishes {
+    fn of(effects: &Effects<'_>) -> Self {
+        Self {
+            notes: effects.notes.clone(),
+            ask: effects.ask,
+            close: effects.close,
+        }
+    }
 }

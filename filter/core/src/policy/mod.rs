@@ -1,22 +1,29 @@
 //! What we think of a session: the configuration, what counts as a rejected recipient, the rules
 //! and their verdicts, and the reply texts.
 
+mod check;
 mod config;
 mod envelope;
 mod error;
+mod listing;
 mod network;
 mod rejection;
+mod replies;
 mod reply_text;
 mod rules;
+mod sites;
 mod verdict;
 
 pub use config::{
-    CloseConfig, Config, DesyncMode, ExemptConfig, LimitsConfig, Metering, Mode, RcptConfig,
-    RepliesConfig, ResetConfig, ResetMode, SmugglingMode,
+    BreakerConfig, CacheConfig, ClientConfig, CloseConfig, Config, DesyncMode, DnsblConfig,
+    DohMethod, ExemptConfig, LimitsConfig, ListedConfig, LookupMode, Metering, Mode, RcptConfig,
+    RefusalConfig, RepliesConfig, ReservedMode, ResetConfig, ResetMode, SessionsConfig,
+    SmugglingMode, TextMode, TtlConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
+pub use listing::{Codes, Listed, Listing};
 pub use network::Networks;
 pub use rejection::{RcptReply, RejectionPatterns};
-pub use reply_text::ReplyText;
-pub use rules::{Policy, Replies};
+pub use reply_text::{Facts, ReplyText};
+pub use rules::Policy;
 pub use verdict::{Counts, Rule, Verdict};

@@ -4,19 +4,18 @@ use super::error::ConfigError;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// A set of networks, IPv4 and IPv6.
+/// A set of networks, IPv4 and IPv6: sorted, none overlapping another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Reads networks in CIDR notation, a lone address being a network of one; overlapping ones
-    /// are joined. What is wrong is added to `errors`, under `path`.
+    /// Reads networks in CIDR notation, a lone address being a network of one. What is wrong is added to `errors`, under `path`.
     pub(super) fn read(path: &str, texts: &[String], errors: &mut Vec<ConfigError>) -> Self {
         let mut networks = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             let address = || text.parse::<IpAddr>().map(IpNet::from);
             match text.parse().or_else(|_| address()) {
-                Ok(network) => networks.push(network),
+                Ok(network) => networks.push(network.trunc()),
                 Err(_) => errors.push(ConfigError::new(
                     &format!("{path}[{index}]"),
                     "a network as \"192.0.2.0/24\" or \"2001:db8::/32\"",
@@ -24,14 +23,22 @@ impl Networks {
                 )),
             }
         }
-        Self(IpNet::aggregate(&networks))
+        // A network sorts before those it contains (its prefix being shorter).
+        networks.sort_unstable();
+        networks.dedup_by(|inner, outer| outer.contains(&*inner));
+        Self(networks)
     }
 
     /// Whether `address` lies in one of them. IPv4-mapped IPv6 addresses count as IPv4.
     #[must_use]
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        let behind = self
+            .0
+            .partition_point(|network| network.network() <= address);
+        // The last that begins at or before the address is the only one that can hold it.
+        let last = behind.checked_sub(1).and_then(|at| self.0.get(at));
+        last.is_some_and(|network| network.contains(&address))
     }
 }
 
@@ -62,6 +69,8 @@ mod tests {
                 "{address}"
             );
         }
+        assert!(!networks.contain("255.255.255.255".parse().unwrap()));
+        assert!(!networks.contain("::".parse().unwrap()));
         assert!(!Networks::default().contain("127.0.0.1".parse().unwrap()));
     }
 }

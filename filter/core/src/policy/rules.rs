@@ -1,30 +1,26 @@
 //! The policy: a configuration that has been checked, and the rules it makes.
 
-use super::config::{Config, DesyncMode, Metering, Mode, RepliesConfig, ResetMode, SmugglingMode};
-use super::envelope;
-use super::error::{ConfigError, ConfigErrors};
+use super::config::{
+    Config, DesyncMode, LookupMode, Metering, Mode, ReservedMode, ResetMode, SmugglingMode,
+};
+use super::error::ConfigErrors;
 use super::network::Networks;
 use super::rejection::RejectionPatterns;
-use super::reply_text::ReplyText;
+use super::replies::Replies;
+use super::reply_text::Facts;
 use super::verdict::{Counts, Rule};
+use super::{check, envelope, sites};
+use crate::client::{Client, Prefixes};
+use crate::dnsbl::{Zones, is_reserved};
 use std::net::IpAddr;
-
-/// The reply lines of a policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replies {
-    rcpt_consecutive: ReplyText,
-    rcpt_total: ReplyText,
-    wasted: ReplyText,
-    reset_strict: ReplyText,
-    metered: ReplyText,
-    desync: ReplyText,
-}
 
 /// A configuration that holds together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     config: Config,
-    networks: Networks,
+    exempt: Networks,
+    listed: Networks,
+    zones: Zones,
     rejections: RejectionPatterns,
     replies: Replies,
 }
@@ -51,19 +47,23 @@ impl Policy {
     /// # Errors
     /// [`ConfigErrors::Values`] naming each faulty field.
     pub fn new(config: Config) -> Result<Self, ConfigErrors> {
-        let mut errors = faults(&config);
-        let replies = Replies::new(&config.replies, &mut errors);
-        let networks = &config.exempt.networks;
-        let networks = Networks::read("exempt.networks", networks, &mut errors);
-        match (replies, errors.is_empty()) {
-            (Some(replies), true) => Ok(Self {
-                networks,
-                rejections: RejectionPatterns::new(&config.rcpt.rejected_text),
-                replies,
-                config,
-            }),
-            _ => Err(ConfigErrors::Values(errors)),
+        let mut errors = check::faults(&config);
+        let replies = Replies::read(&config.replies, &config.dnsbl, &mut errors);
+        let mut networks = |path, texts: &[String]| Networks::read(path, texts, &mut errors);
+        let exempt = networks("exempt.networks", &config.exempt.networks);
+        let listed = networks("listed.networks", &config.listed.networks);
+        let zones = sites::read(&config.dnsbl, &mut errors);
+        if !errors.is_empty() {
+            return Err(ConfigErrors::Values(errors));
         }
+        Ok(Self {
+            exempt,
+            listed,
+            zones,
+            rejections: RejectionPatterns::new(&config.rcpt.rejected_text),
+            replies,
+            config,
+        })
     }
 
     /// The configuration this policy was made of.
@@ -81,7 +81,45 @@ impl Policy {
     /// Whether a client at this address is left alone.
     #[must_use]
     pub fn exempts(&self, client: IpAddr) -> bool {
-        self.networks.contain(client)
+        self.exempt.contain(client)
+    }
+
+    /// Whether a client at this address is on our own list.
+    #[must_use]
+    pub fn lists(&self, client: IpAddr) -> bool {
+        self.listed.contain(client)
+    }
+
+    /// The client at this address.
+    #[must_use]
+    pub fn client(&self, address: IpAddr) -> Client {
+        let config = &self.config.client;
+        let prefixes = Prefixes {
+            ipv4: config.ipv4_prefix,
+            ipv6: config.ipv6_prefix,
+        };
+        prefixes.client(address)
+    }
+
+    /// The DNSBL sites.
+    #[must_use]
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// When clients are looked up; never where there are no sites.
+    #[must_use]
+    pub fn lookup(&self) -> LookupMode {
+        match self.zones.is_empty() {
+            true => LookupMode::Off,
+            false => self.config.dnsbl.lookup,
+        }
+    }
+
+    /// Whether DNSBLs may be asked about this address.
+    #[must_use]
+    pub fn may_ask_about(&self, address: IpAddr) -> bool {
+        self.config.dnsbl.reserved == ReservedMode::Ask || !is_reserved(address)
     }
 
     /// What counts as a rejected recipient.
@@ -156,101 +194,15 @@ impl Policy {
         self.config.rcpt.metering
     }
 
-    /// The last line a client reads when `rule` closes its session.
+    /// The last line a client reads when `rule` ends its session.
     #[must_use]
-    pub fn last_word(&self, rule: Rule, client: Option<IpAddr>, counts: &Counts) -> Vec<u8> {
-        let replies = &self.replies;
-        let text = match rule {
-            Rule::RcptConsecutive => &replies.rcpt_consecutive,
-            Rule::RcptTotal | Rule::HiddenRcpts => &replies.rcpt_total,
-            Rule::Wasted => &replies.wasted,
-            Rule::StrictReset => &replies.reset_strict,
-            Rule::Desync | Rule::Smuggling => &replies.desync,
-        };
-        text.line(client, counts)
+    pub fn last_word(&self, rule: Rule, facts: Facts<'_>) -> Vec<u8> {
+        self.replies.last_word(rule, facts)
     }
 
     /// The reply to a RCPT beyond the budget that does not wait.
     #[must_use]
-    pub fn metered(&self, client: Option<IpAddr>, counts: &Counts) -> Vec<u8> {
-        self.replies.metered.line(client, counts)
+    pub fn metered(&self, facts: Facts<'_>) -> Vec<u8> {
+        self.replies.metered(facts)
     }
-}
-
-impl Replies {
-    fn new(config: &RepliesConfig, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        let mut read = |name: &str, text: &str| match ReplyText::parse(text) {
-            Ok(text) => Some(text),
-            Err(expected) => {
-                let path = format!("replies.{name}");
-                errors.push(ConfigError::new(&path, &expected, format!("{text:?}")));
-                None
-            }
-        };
-        let rcpt_consecutive = read("rcpt_consecutive", &config.rcpt_consecutive);
-        let rcpt_total = read("rcpt_total", &config.rcpt_total);
-        let wasted = read("wasted", &config.wasted);
-        let reset_strict = read("reset_strict", &config.reset_strict);
-        let metered = read("metered", &config.metered);
-        let desync = read("desync", &config.desync);
-        Some(Self {
-            rcpt_consecutive: rcpt_consecutive?,
-            rcpt_total: rcpt_total?,
-            wasted: wasted?,
-            reset_strict: reset_strict?,
-            metered: metered?,
-            desync: desync?,
-        })
-    }
-}
-
-/// Every value of `config` that is out of its range.
-fn faults(config: &Config) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    let mut range = |path: &str, value: Option<u32>, min: u32, max: u32| {
-        if let Some(value) = value.filter(|value| !(min..=max).contains(value)) {
-            errors.push(ConfigError::new(path, &format!("{min}..={max}"), value));
-        }
-    };
-    let (rcpt, reset, limits) = (&config.rcpt, &config.reset, &config.limits);
-    range("rcpt.max_consecutive", rcpt.max_consecutive, 1, 1000);
-    range("rcpt.max_total", rcpt.max_total, 1, 100_000);
-    range("reset.max_wasted", Some(reset.max_wasted), 1, 1000);
-    range("reset.min_rejected", Some(reset.min_rejected), 1, 1000);
-    range("close.linger_ms", Some(config.close.linger_ms), 0, 5000);
-    range("limits.command_line", Some(limits.command_line), 512, 65536);
-    range("limits.reply", Some(limits.reply), 512, 65536);
-    range("limits.held", Some(limits.held), 1024, 1_048_576);
-    range("limits.owed_replies", Some(limits.owed_replies), 16, 10_000);
-    if limits.held <= limits.command_line {
-        let expected = format!("more than limits.command_line ({})", limits.command_line);
-        errors.push(ConfigError::new("limits.held", &expected, limits.held));
-    }
-    let networks = config.exempt.networks.len();
-    if networks > 1000 {
-        let error = ConfigError::new("exempt.networks", "at most 1000 networks", networks);
-        errors.push(error);
-    }
-    errors.extend(text_faults(&rcpt.rejected_text));
-    errors
-}
-
-fn text_faults(texts: &[String]) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    if texts.len() > 64 {
-        let error = ConfigError::new("rcpt.rejected_text", "at most 64 texts", texts.len());
-        errors.push(error);
-    }
-    for (index, text) in texts.iter().enumerate() {
-        if text.trim().is_empty() || text.len() > 128 {
-            let path = format!("rcpt.rejected_text[{index}]");
-            let got = format!("{text:?}");
-            errors.push(ConfigError::new(
-                &path,
-                "1 to 128 octets, not all blank",
-                got,
-            ));
-        }
-    }
-    errors
 }

@@ -48,6 +48,15 @@ pub enum Rule {
     /// still try, and the client has already closed its side.
     #[serde(rename = "rcpt.hidden")]
     HiddenRcpts,
+    /// DNS blacklists have the client.
+    #[serde(rename = "dnsbl")]
+    Dnsbl,
+    /// Our own list has it.
+    #[serde(rename = "listed.networks")]
+    OwnList,
+    /// It has too many sessions at once.
+    #[serde(rename = "sessions.max_per_client")]
+    Sessions,
 }
 
 impl Rule {
@@ -62,6 +71,9 @@ impl Rule {
             Self::Desync => "desync",
             Self::Smuggling => "smuggling",
             Self::HiddenRcpts => "rcpt.hidden",
+            Self::Dnsbl => "dnsbl",
+            Self::OwnList => "listed.networks",
+            Self::Sessions => "sessions.max_per_client",
         }
     }
 }

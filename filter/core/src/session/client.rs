@@ -1,5 +1,6 @@
 //! The client's side: what goes on to the server, what waits, what the guard answers.
 
+use super::door::Refusal;
 use super::effects::{Close, Effects};
 use super::passage::{Passage, append};
 use super::{ClientSide, Phase, Session};
@@ -37,7 +38,8 @@ impl Session {
         match self.phase {
             Phase::Closed(_) => effects.close = Close::Now,
             Phase::Unpaired(_) | Phase::Opaque(_) => effects.to_server = rest.into(),
-            Phase::Sentenced(_) => {}
+            Phase::Sentenced(_) | Phase::Refused(_, Refusal::Owed) => {}
+            Phase::Refused(_, Refusal::Told) => effects.close = Close::Now,
             Phase::Judged | Phase::Exempt(_) => {
                 let mut all = std::mem::take(&mut self.held);
                 all.extend_from_slice(rest);
@@ -66,13 +68,13 @@ impl Session {
                 Phase::Unpaired(_) | Phase::Opaque(_) => {
                     return append(&mut effects.to_server, rest.into());
                 }
-                Phase::Closed(_) => {
+                Phase::Closed(_) | Phase::Refused(_, Refusal::Told) => {
                     if says_quit(rest) {
                         effects.close = Close::Now;
                     }
                     return;
                 }
-                Phase::Sentenced(_) => return,
+                Phase::Sentenced(_) | Phase::Refused(_, Refusal::Owed) => return,
                 Phase::Judged | Phase::Exempt(_) => {}
             }
             let used;
@@ -135,6 +137,14 @@ impl Session {
                 }
                 Unit::Command { command, len, end } => (command, len, end),
             };
+            if let Some(verdict) = self.condemned_at(&command) {
+                self.phase = Phase::Sentenced(verdict);
+                let noop = Command::parse(NOOP.trim_ascii_end());
+                self.tracker.sent(&noop, LineEnd::Crlf, Answer::Refused);
+                passage.put(NOOP);
+                at += len;
+                break;
+            }
             match self.gate(&command, end) {
                 Gate::Wait => break,
                 Gate::Pass(answer) => {

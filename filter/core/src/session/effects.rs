@@ -15,8 +15,20 @@ pub struct Effects<'a> {
     pub left: usize,
     /// What happened that somebody may want to know. Empty for nearly every input.
     pub notes: Vec<Note>,
+    /// Whether somebody is to be asked about the client.
+    pub ask: Ask,
     /// Whether the connection is to be closed.
     pub close: Close,
+}
+
+/// Whether somebody is to be asked about the client. The session goes on meanwhile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ask {
+    /// Nobody.
+    #[default]
+    Nothing,
+    /// The DNSBL sites; [`super::Session::found_listed`] if they have it.
+    Dnsbl,
 }
 
 /// Whether and when a connection is to be closed.
@@ -36,6 +48,8 @@ pub enum Close {
 pub enum Note {
     /// A rule was met; the session ends with it.
     Closed(Verdict),
+    /// A rule of the door was met; the session never reached the server.
+    Refused(Verdict),
     /// A rule was met, but is only observed. Told once per rule.
     Observed(Verdict),
     /// The session is left alone from here on.

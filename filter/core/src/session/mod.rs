@@ -3,6 +3,7 @@
 //! A host feeds a [`Session`] with the bytes of both sides and carries out the [`Effects`] it gets
 //! back, in that order:
 //!
+//! - [`Session::refuse`] if a rule of the door is met;
 //! - [`Session::client_bytes`] for every batch the client sent, [`Session::client_end`] once when
 //!   the client closes its side (the bytes that came with it first);
 //! - [`Session::server_bytes`] for every batch of the server, [`Session::server_end`] once;
@@ -11,6 +12,7 @@
 //! The life of a session is in `LIFECYCLE.md` beside this file.
 
 mod client;
+mod door;
 mod effects;
 mod passage;
 mod record;
@@ -20,11 +22,13 @@ mod unpaired;
 #[cfg(test)]
 mod tests;
 
-pub use effects::{Close, Effects, Exemption, Note, OpaqueCause};
+pub use door::Door;
+pub use effects::{Ask, Close, Effects, Exemption, Note, OpaqueCause};
 pub use record::Record;
 
-use crate::policy::{Counts, Policy, Rule, Verdict};
+use crate::policy::{Counts, Facts, Listing, LookupMode, Policy, Rule, Verdict};
 use crate::smtp::Tracker;
+use door::Refusal;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -44,6 +48,8 @@ enum Phase {
     Sentenced(Verdict),
     /// The last word is out: nothing passes any more.
     Closed(Verdict),
+    /// It was ended at the door: nothing passes at all.
+    Refused(Verdict, Refusal),
 }
 
 /// Whether the client may still send.
@@ -78,6 +84,11 @@ pub struct Session {
     transaction: Option<Transaction>,
     /// The first verdict of each rule that was met but not carried out.
     observed: Vec<Verdict>,
+    /// What DNS blacklists say of the client, if they list it.
+    listing: Option<Rc<Listing>>,
+    ask: Ask,
+    /// The verdict that waits for the client's next command.
+    condemned: Option<Verdict>,
     held: Vec<u8>,
     /// What of a reply waits for its end; once unpaired, the head of a line that has passed.
     partial_reply: Vec<u8>,
@@ -105,6 +116,9 @@ impl Session {
             counts: Counts::default(),
             transaction: None,
             observed: Vec::new(),
+            listing: None,
+            ask: Ask::Nothing,
+            condemned: None,
             held: Vec::new(),
             partial_reply: Vec::new(),
         };
@@ -183,8 +197,25 @@ impl Session {
             ClientSide::Open => Close::Linger,
             ClientSide::Ended | ClientSide::Unread => Close::Now,
         };
-        self.policy
-            .last_word(verdict.rule, self.client, &verdict.counts)
+        self.last_word(&verdict)
+    }
+
+    /// What reply texts can tell.
+    fn facts<'a>(&'a self, counts: &'a Counts) -> Facts<'a> {
+        Facts {
+            client: self.client,
+            counts,
+            listing: self.listing.as_deref(),
+        }
+    }
+
+    /// A recipient was unknown: where only such clients are looked up, now is the time, once.
+    fn looks_suspect(&mut self, effects: &mut Effects<'_>) {
+        let mode = self.policy.lookup();
+        if mode == LookupMode::FirstRejection && self.ask == Ask::Nothing && self.is_judged() {
+            self.ask = Ask::Dnsbl;
+            effects.ask = Ask::Dnsbl;
+        }
     }
 
     /// Stops reading. What is held goes on as it is.

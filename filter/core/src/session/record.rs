@@ -1,7 +1,7 @@
 //! What is remembered of a session: one object for the access log.
 
 use super::{Phase, Session};
-use crate::policy::{Counts, Mode, Rule};
+use crate::policy::{Counts, Listing, Mode, Rule};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -10,14 +10,17 @@ use std::net::IpAddr;
 pub struct Record {
     /// The client's address.
     pub client: Option<IpAddr>,
-    /// `admit`, `close`, `observe` (a rule was met but nothing done) or `exempt`.
+    /// `admit`, `close`, `refuse` (at the door), `observe` (a rule was met but nothing done) or
+    /// `exempt`.
     pub verdict: &'static str,
-    /// The rule behind `close` and `observe`.
+    /// The rule behind `close`, `refuse` and `observe`.
     pub rule: Option<Rule>,
     /// Whether verdicts are carried out.
     pub mode: Mode,
     /// Why the session was no longer read from some point on.
     pub opaque: Option<&'static str>,
+    /// What DNS blacklists say of the client, if they list it.
+    pub dnsbl: Option<Listing>,
     /// What it did.
     #[serde(flatten)]
     pub counts: Counts,
@@ -29,6 +32,7 @@ impl Record {
         let observed = session.observed.first().map(|verdict| verdict.rule);
         let (verdict, rule) = match session.phase {
             Phase::Closed(verdict) | Phase::Sentenced(verdict) => ("close", Some(verdict.rule)),
+            Phase::Refused(verdict, _) => ("refuse", Some(verdict.rule)),
             _ if observed.is_some() => ("observe", observed),
             Phase::Exempt(_) => ("exempt", None),
             Phase::Judged | Phase::Unpaired(_) | Phase::Opaque(_) => ("admit", None),
@@ -42,6 +46,7 @@ impl Record {
                 Phase::Unpaired(cause) | Phase::Opaque(cause) => Some(cause.name()),
                 _ => None,
             },
+            dnsbl: session.listing.as_deref().cloned(),
             counts: session.counts,
         }
     }

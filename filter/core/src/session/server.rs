@@ -1,5 +1,6 @@
 //! The server's side: replies are paired, counted, and the one that crosses a line rewritten.
 
+use super::door::Refusal;
 use super::effects::{Effects, Exemption, Note, OpaqueCause};
 use super::passage::{Passage, append};
 use super::{ClientSide, Phase, Session, Transaction};
@@ -23,8 +24,15 @@ impl Session {
     /// Takes bytes of the server.
     pub fn server_bytes<'a>(&mut self, bytes: &'a [u8]) -> Effects<'a> {
         let mut effects = Effects::default();
-        if matches!(self.phase, Phase::Closed(_)) {
-            return effects;
+        match self.phase {
+            Phase::Closed(_) | Phase::Refused(_, Refusal::Told) => return effects,
+            Phase::Refused(verdict, Refusal::Owed) => {
+                if !bytes.is_empty() {
+                    self.tell_refusal(verdict, &mut effects);
+                }
+                return effects;
+            }
+            _ => {}
         }
         if self.partial_reply.is_empty() || matches!(self.phase, Phase::Unpaired(_)) {
             let mut passage = Passage::new(bytes);
@@ -80,7 +88,11 @@ impl Session {
                     passage.keep(start, bytes.len());
                     return bytes.len();
                 }
-                Phase::Judged | Phase::Exempt(_) | Phase::Sentenced(_) | Phase::Closed(_) => {}
+                Phase::Judged
+                | Phase::Exempt(_)
+                | Phase::Sentenced(_)
+                | Phase::Closed(_)
+                | Phase::Refused(..) => {}
             }
             let rest = bytes.get(at..).unwrap_or_default();
             let Framed::Line { content, len, .. } = frame(rest, limit) else {
@@ -179,7 +191,7 @@ impl Session {
             Answer::Lookup => self.lookup_answered(reply, effects),
             Answer::Refused => {
                 self.counts.answered += 1;
-                Fate::Rewrite(self.policy.metered(self.client, &self.counts))
+                Fate::Rewrite(self.policy.metered(self.facts(&self.counts)))
             }
             Answer::Hello(_) | Answer::Mail | Answer::Rset | Answer::Quit => {
                 self.transaction_ended(answer, code, effects)
@@ -228,6 +240,7 @@ impl Session {
     fn rejected(&mut self, effects: &mut Effects<'_>) -> Fate {
         self.counts.rejected += 1;
         self.counts.consecutive += 1;
+        self.looks_suspect(effects);
         match self.policy.after_rejection(&self.counts) {
             Some(rule) => self.act(rule, effects),
             None => Fate::Pass,

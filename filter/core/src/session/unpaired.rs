@@ -27,6 +27,7 @@ impl Session {
             if self.policy.rejections().line_says_unknown(&line) {
                 self.counts.tried += 1;
                 self.counts.rejected += 1;
+                self.looks_suspect(effects);
                 let rule = self.policy.after_unpaired_rejection(&self.counts);
                 if let Some(verdict) = rule.and_then(|rule| self.judge(rule, &mut effects.notes)) {
                     passage.put(&self.close(verdict, effects));

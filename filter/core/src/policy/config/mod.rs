@@ -12,6 +12,13 @@ macro_rules! section {
     };
 }
 
+mod door;
+
+pub use door::{
+    BreakerConfig, CacheConfig, ClientConfig, DnsblConfig, DohMethod, ListedConfig, LookupMode,
+    RefusalConfig, ReservedMode, SessionsConfig, TextMode, TtlConfig,
+};
+
 section! {
 /// What Portcullis does with the sessions of one listener.
 #[derive(Default)]
@@ -28,10 +35,21 @@ pub struct Config {
     pub desync: DesyncMode,
     /// What happens to a message that servers may end at different places.
     pub smuggling: SmugglingMode,
+    /// How clients are told apart.
+    pub client: ClientConfig,
+    /// Sessions at once.
+    pub sessions: SessionsConfig,
+    /// Our own list.
+    pub listed: ListedConfig,
+    /// The lists of others.
+    pub dnsbl: DnsblConfig,
+    /// How a client is refused.
+    pub refusal: RefusalConfig,
     /// How a connection is closed.
     pub close: CloseConfig,
     /// What the client reads. Placeholders: `{client}`, `{consecutive}`, `{rejected}`, `{tried}`,
-    /// `{wasted}`.
+    /// `{wasted}`; for clients refused by a DNSBL also `{site}` (the one that weighed most),
+    /// `{codes}` (its addresses) and `{reason}` (`; ` and its text, if it was asked for).
     pub replies: RepliesConfig,
     /// Bounds on memory.
     pub limits: LimitsConfig,
@@ -220,6 +238,12 @@ pub struct RepliesConfig {
     pub metered: String,
     /// For a session whose dialogue can no longer be followed.
     pub desync: String,
+    /// For clients on DNS blacklists.
+    pub dnsbl: String,
+    /// For clients on our own list.
+    pub listed: String,
+    /// For clients with too many sessions at once.
+    pub sessions: String,
 }
 }
 
@@ -233,6 +257,11 @@ impl Default for RepliesConfig {
             reset_strict: "502 5.5.1 RSET not accepted, closing connection".to_owned(),
             metered: "452 4.5.3 Too many recipients for now, try this one again".to_owned(),
             desync: closing("Dialogue out of step"),
+            dnsbl: "554 5.7.1 Service unavailable; client [{client}] blocked using {site}{reason}"
+                .to_owned(),
+            listed: "554 5.7.1 Service unavailable; client [{client}] blocked using our own list"
+                .to_owned(),
+            sessions: "421 4.7.0 Too many sessions from [{client}], try again later".to_owned(),
         }
     }
 }

@@ -1,0 +1,137 @@
+//! Values that are out of their ranges.
+
+use super::config::{Config, DnsblConfig};
+use super::error::ConfigError;
+
+/// Every value of `config` that is out of its range.
+pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    let (rcpt, reset, limits) = (&config.rcpt, &config.reset, &config.limits);
+    let (client, sessions) = (&config.client, &config.sessions);
+    // What is null has no bounds.
+    let given = |value: Option<u32>| value.unwrap_or(1);
+    let ranges = [
+        ("rcpt.max_consecutive", given(rcpt.max_consecutive), 1, 1000),
+        ("rcpt.max_total", given(rcpt.max_total), 1, 100_000),
+        ("reset.max_wasted", reset.max_wasted, 1, 1000),
+        ("reset.min_rejected", reset.min_rejected, 1, 1000),
+        ("close.linger_ms", config.close.linger_ms, 0, 5000),
+        ("limits.command_line", limits.command_line, 512, 65536),
+        ("limits.reply", limits.reply, 512, 65536),
+        ("limits.held", limits.held, 1024, 1_048_576),
+        ("limits.owed_replies", limits.owed_replies, 16, 10_000),
+        ("client.ipv4_prefix", client.ipv4_prefix.into(), 8, 32),
+        ("client.ipv6_prefix", client.ipv6_prefix.into(), 16, 128),
+        ("sessions.max_per_client", given(sessions.max_per_client), 1, 100_000),
+    ];
+    let dnsbl = &config.dnsbl;
+    for (path, value, min, max) in ranges.into_iter().chain(dnsbl_ranges(dnsbl)) {
+        if !(min..=max).contains(&value) {
+            errors.push(ConfigError::new(path, &format!("{min}..={max}"), value));
+        }
+    }
+    if limits.held <= limits.command_line {
+        let expected = format!("more than limits.command_line ({})", limits.command_line);
+        errors.push(ConfigError::new("limits.held", &expected, limits.held));
+    }
+    let mut at_most = |path: &str, most: usize, what: &str, got: usize| {
+        if got > most {
+            errors.push(ConfigError::new(
+                path,
+                &format!("at most {most} {what}"),
+                got,
+            ));
+        }
+    };
+    at_most(
+        "exempt.networks",
+        1000,
+        "networks",
+        config.exempt.networks.len(),
+    );
+    at_most(
+        "listed.networks",
+        100_000,
+        "networks",
+        config.listed.networks.len(),
+    );
+    if let Some(cluster) = &config.refusal.cluster {
+        errors.extend(name_fault("refusal.cluster", cluster));
+    }
+    errors.extend(dnsbl_faults(dnsbl));
+    errors.extend(text_faults(&rcpt.rejected_text));
+    errors
+}
+
+fn text_faults(texts: &[String]) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    if texts.len() > 64 {
+        let error = ConfigError::new("rcpt.rejected_text", "at most 64 texts", texts.len());
+        errors.push(error);
+    }
+    for (index, text) in texts.iter().enumerate() {
+        if text.trim().is_empty() || text.len() > 128 {
+            let path = format!("rcpt.rejected_text[{index}]");
+            let got = format!("{text:?}");
+            errors.push(ConfigError::new(
+                &path,
+                "1 to 128 octets, not all blank",
+                got,
+            ));
+        }
+    }
+    errors
+}
+
+fn dnsbl_ranges(dnsbl: &DnsblConfig) -> [(&'static str, u32, u32, u32); 13] {
+    let (ttl, cache, breaker) = (&dnsbl.ttl, &dnsbl.cache, &dnsbl.breaker);
+    let threshold = u32::try_from(dnsbl.threshold).unwrap_or(0);
+    [
+        ("dnsbl.threshold", threshold, 1, 100_000),
+        ("dnsbl.budget_ms", dnsbl.budget_ms, 0, 10_000),
+        ("dnsbl.timeout_ms", dnsbl.timeout_ms, 50, 30_000),
+        ("dnsbl.in_flight", dnsbl.in_flight, 1, 100_000),
+        ("dnsbl.self_test_s", dnsbl.self_test_s, 10, 86_400),
+        ("dnsbl.ttl.min_s", ttl.min_s, 1, 86_400),
+        ("dnsbl.ttl.max_s", ttl.max_s, ttl.min_s, 86_400),
+        ("dnsbl.ttl.error_s", ttl.error_s, 1, 3600),
+        ("dnsbl.cache.clients", cache.clients, 16, 1_000_000),
+        ("dnsbl.cache.shared_slots", cache.shared_slots, 0, 65_536),
+        ("dnsbl.breaker.failures", breaker.failures, 1, 1000),
+        ("dnsbl.breaker.retry_s", breaker.retry_s, 1, 3600),
+        (
+            "dnsbl.breaker.max_retry_s",
+            breaker.max_retry_s,
+            breaker.retry_s,
+            86_400,
+        ),
+    ]
+}
+
+fn dnsbl_faults(dnsbl: &DnsblConfig) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    errors.extend(name_fault("dnsbl.cluster", &dnsbl.cluster));
+    errors.extend(name_fault("dnsbl.authority", &dnsbl.authority));
+    let path = &dnsbl.path;
+    let is_path = path.starts_with('/')
+        && path.len() <= 256
+        && path
+            .bytes()
+            .all(|octet| octet.is_ascii_graphic() && !b"?#".contains(&octet));
+    if !is_path {
+        let expected = "a path of at most 256 octets, as \"/dns-query\", without a query";
+        errors.push(ConfigError::new(
+            "dnsbl.path",
+            expected,
+            format!("{path:?}"),
+        ));
+    }
+    errors
+}
+
+fn name_fault(path: &str, name: &str) -> Option<ConfigError> {
+    let good =
+        (1..=255).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_graphic());
+    let expected = "a name of 1 to 255 printable octets without blanks";
+    (!good).then(|| ConfigError::new(path, expected, format!("{name:?}")))
+}

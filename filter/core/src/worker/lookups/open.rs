@@ -1,0 +1,162 @@
+//! A lookup under way.
+
+use super::questions::Kind;
+use super::steps::{Now, Ruling, Steps};
+use super::{Known, Lookups, Memory, Sum, with_text};
+use crate::client::Client;
+use crate::policy::TextMode;
+use crate::worker::known::{Finding, Says};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How far a lookup is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits for its turn.
+    Queued,
+    /// This many zones have not answered.
+    Asking { left: usize },
+    /// Another worker asks; it is waited for until then.
+    Elsewhere { until: Duration },
+}
+
+/// What is known of the text of the site that weighs most.
+#[derive(Debug, Clone)]
+enum Text {
+    NotAsked,
+    Asked,
+    Known(Option<Rc<str>>),
+}
+
+/// One client's lookup.
+#[derive(Debug)]
+pub(super) struct Open<W> {
+    /// The address that is asked about: that of the session which came first.
+    address: IpAddr,
+    pub(super) known: Known,
+    pub(super) waiters: Vec<W>,
+    pub(super) stage: Stage,
+    pub(super) ruling: Option<Ruling>,
+    text: Text,
+    /// Zones this worker has asked.
+    asked: usize,
+}
+
+impl<W> Open<W> {
+    pub(super) fn new(address: IpAddr, known: Known, waiter: W) -> Self {
+        Self {
+            address,
+            known,
+            waiters: vec![waiter],
+            stage: Stage::Queued,
+            ruling: None,
+            text: Text::NotAsked,
+            asked: 0,
+        }
+    }
+}
+
+impl<W: Copy + Eq> Lookups<W> {
+    /// Asks all zones of which nothing is known.
+    pub(super) fn ask_missing(&mut self, client: Client, now: Now, steps: &mut Steps<W>) {
+        let Some(open) = self.open.get(&client) else {
+            return;
+        };
+        let address = open.address;
+        let missing: Vec<usize> = self.missing(&open.known, now).collect();
+        let mut left = 0;
+        for zone in missing {
+            if self.ask(Kind::Client(client), zone, address, now, steps) {
+                left += 1;
+            } else if let Some(open) = self.open.get_mut(&client) {
+                let finding = Finding {
+                    says: Says::Nothing,
+                    until: now
+                        .seconds()
+                        .saturating_add(self.policy.config().dnsbl.ttl.error_s),
+                };
+                open.known.set(zone, finding);
+            }
+        }
+        if let Some(open) = self.open.get_mut(&client) {
+            open.stage = Stage::Asking { left };
+            open.asked = left;
+        }
+    }
+
+    /// Sees what the findings of a lookup add up to by now: tells who waits, and ends it when
+    /// nothing more can come.
+    pub(super) fn weigh(&mut self, client: Client, now: Now, steps: &mut Steps<W>) {
+        let Some(open) = self.open.get(&client) else {
+            return;
+        };
+        let over = open.stage == Stage::Asking { left: 0 };
+        let ruling = match (&open.ruling, self.sum(&open.known, now), &open.text) {
+            (Some(_), ..) | (None, Sum::Listed(_), Text::Asked) => None,
+            (None, Sum::Clear, _) => Some(Ruling::Clear),
+            (None, Sum::Open, _) => over.then_some(Ruling::Clear),
+            (None, Sum::Listed(listing), Text::Known(text)) => {
+                Some(Ruling::Listed(with_text(listing, text)))
+            }
+            (None, Sum::Listed(listing), Text::NotAsked) => {
+                match self.ask_text(client, listing.site(), now, steps) {
+                    true => None,
+                    false => Some(Ruling::Listed(Rc::new(listing))),
+                }
+            }
+        };
+        let Some(open) = self.open.get_mut(&client) else {
+            return;
+        };
+        if let Some(ruling) = ruling {
+            let waiters = std::mem::take(&mut open.waiters).into_iter();
+            let rulings = waiters.map(|waiter| (waiter, ruling.clone()));
+            steps.rulings.extend(rulings);
+            open.ruling = Some(ruling);
+        }
+        if over && !matches!(open.text, Text::Asked) {
+            self.end(client, steps);
+        }
+    }
+
+    /// Asks for the text of a listing, if it is wanted; whether it was asked.
+    fn ask_text(&mut self, client: Client, site: &str, now: Now, steps: &mut Steps<W>) -> bool {
+        let zone = self
+            .policy
+            .zones()
+            .domains()
+            .position(|domain| domain == site);
+        let wanted = self.policy.config().dnsbl.text == TextMode::Txt;
+        let (Some(zone), Some(open), true) = (zone, self.open.get(&client), wanted) else {
+            return false;
+        };
+        let asked = self.ask(Kind::Text(client), zone, open.address, now, steps);
+        if let Some(open) = self.open.get_mut(&client).filter(|_| asked) {
+            open.text = Text::Asked;
+        }
+        asked
+    }
+
+    /// The text of a listing is known, or there is none.
+    pub(super) fn texted(&mut self, client: Client, text: Option<Rc<str>>) {
+        if let Some(open) = self.open.get_mut(&client) {
+            open.text = Text::Known(text);
+        }
+    }
+
+    fn end(&mut self, client: Client, steps: &mut Steps<W>) {
+        let Some(open) = self.open.remove(&client) else {
+            return;
+        };
+        let text = match open.text {
+            Text::Known(text) => Some(text),
+            Text::NotAsked | Text::Asked => None,
+        };
+        let known = open.known;
+        self.memory.put(client, Memory { known, text });
+        if open.asked > 0 {
+            steps.publish.push(client);
+        }
+    }
+}

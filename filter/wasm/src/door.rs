@@ -1,0 +1,150 @@
+//! What becomes of a connection before its first byte.
+
+use crate::host;
+use crate::notes;
+use crate::worker::{Errand, Waiting, Worker};
+use portcullis_core::client::Client;
+use portcullis_core::policy::{Listing, LookupMode, Rule};
+use portcullis_core::session::{Door, Session};
+use portcullis_core::worker::{LookUp, Ruling, Seat, Wait};
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A connection that has come.
+pub(crate) struct Arrival {
+    pub(crate) session: Rc<RefCell<Session>>,
+    /// The client among whose sessions it counts.
+    pub(crate) seat: Option<Client>,
+    pub(crate) way: Way,
+}
+
+/// Where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// On, be it to its refusal.
+    On,
+    /// It waits until its client has been looked up.
+    Wait,
+}
+
+/// Receives a connection: our own list first, then its number, then the lists of others.
+pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>) -> Arrival {
+    let policy = Rc::clone(&worker.policy);
+    let (session, note) = Session::new(Rc::clone(&policy), from);
+    worker.metrics.count("portcullis_sessions_total", 1);
+    notes::tell(&mut worker.metrics, &session, note.as_slice());
+    let session = Rc::new(RefCell::new(session));
+    let arrival = |seat, way| Arrival {
+        session: Rc::clone(&session),
+        seat,
+        way,
+    };
+    let Some(address) = from.filter(|address| !policy.exempts(*address)) else {
+        return arrival(None, Way::On);
+    };
+    if policy.lists(address) && refused(worker, &session, Rule::OwnList, None) == Door::Refused {
+        return arrival(None, Way::On);
+    }
+    let client = policy.client(address);
+    let limit = policy.config().sessions.max_per_client;
+    let mut seat = Some(client);
+    if worker.sessions.begin(client, limit) == Seat::None {
+        seat = None;
+        if refused(worker, &session, Rule::Sessions, None) == Door::Refused {
+            return arrival(None, Way::On);
+        }
+    }
+    if policy.lookup() != LookupMode::Connect {
+        return arrival(seat, Way::On);
+    }
+    // Where nothing is done about a listing, nobody is made to wait for one.
+    let wait = match policy.enforces() {
+        true => Wait::Greeting,
+        false => Wait::Session,
+    };
+    let way = look_up(worker, context_id, &session, address, wait);
+    arrival(seat, way)
+}
+
+/// Has the client of a session under way looked up.
+pub(crate) fn look_up_later(
+    worker: &mut Worker,
+    context_id: u32,
+    session: &Rc<RefCell<Session>>,
+    client: IpAddr,
+) {
+    // What is known already is told like an answer: the session's own callback is still running.
+    look_up(worker, context_id, session, client, Wait::Session);
+}
+
+fn look_up(
+    worker: &mut Worker,
+    context_id: u32,
+    session: &Rc<RefCell<Session>>,
+    address: IpAddr,
+    wait: Wait,
+) -> Way {
+    let now = worker.now();
+    let begins = match worker.lookups.look_up(address, context_id, wait, now) {
+        LookUp::Ruled(ruling, told) => {
+            notes::count_told(&mut worker.metrics, told);
+            match (ruling, wait) {
+                (Ruling::Listed(listing), Wait::Greeting) => {
+                    refused(worker, session, Rule::Dnsbl, Some(listing));
+                }
+                (Ruling::Listed(listing), Wait::Session) => {
+                    let waiting = Waiting {
+                        session: Rc::clone(session),
+                        wait,
+                    };
+                    worker.waiting.insert(context_id, waiting);
+                    worker.found.push((context_id, Ruling::Listed(listing)));
+                    worker.send(Errand::LookUp);
+                }
+                (Ruling::Clear | Ruling::OverBudget | Ruling::Skipped, _) => {}
+            }
+            return Way::On;
+        }
+        LookUp::Waits => {
+            worker.metrics.count("portcullis_dnsbl_joined_total", 1);
+            false
+        }
+        LookUp::Begins => true,
+    };
+    let waiting = Waiting {
+        session: Rc::clone(session),
+        wait,
+    };
+    worker.waiting.insert(context_id, waiting);
+    worker.set_pace();
+    if begins {
+        worker.send(Errand::LookUp);
+    }
+    match wait {
+        Wait::Greeting => Way::Wait,
+        Wait::Session => Way::On,
+    }
+}
+
+/// Refuses the connection in effect, unless its session is only observed. It must not have been
+/// let on yet.
+pub(crate) fn refused(
+    worker: &mut Worker,
+    session: &Rc<RefCell<Session>>,
+    rule: Rule,
+    listing: Option<Rc<Listing>>,
+) -> Door {
+    let mut session = session.borrow_mut();
+    let (door, notes) = session.refuse(rule, listing);
+    notes::tell(&mut worker.metrics, &session, &notes);
+    if door == Door::Refused
+        && let Some(cluster) = &worker.policy.config().refusal.cluster
+        && let Err(error) = host::route_to(cluster)
+    {
+        // The session puts the refusal in place of whatever greets the client.
+        log::error!("refused connections go to the server: {error}");
+        worker.metrics.count("portcullis_refusals_unrouted_total", 1);
+    }
+    door
+}

@@ -1,0 +1,101 @@
+//! What sessions and lookups have to tell, logged and counted.
+
+use crate::metrics::Metrics;
+use portcullis_core::dnsbl::Zones;
+use portcullis_core::policy::Verdict;
+use portcullis_core::session::{Note, Session};
+use portcullis_core::worker::{LookupNote, Ruling, Standing, Told};
+
+/// Tells what a session notes.
+pub(crate) fn tell(metrics: &mut Metrics, session: &Session, notes: &[Note]) {
+    for note in notes {
+        metrics.count_note(note);
+        log_note(note, session);
+    }
+}
+
+fn log_note(note: &Note, session: &Session) {
+    let client = match session.client() {
+        Some(client) => client.to_string(),
+        None => "unknown".to_owned(),
+    };
+    match note {
+        Note::Closed(verdict) => log_verdict(&client, "close", verdict),
+        Note::Refused(verdict) => log_verdict(&client, "refuse", verdict),
+        Note::Observed(verdict) => log_verdict(&client, "observe", verdict),
+        Note::Opaque(cause) if cause.is_desync() => {
+            log::warn!(
+                "client={client} dialogue no longer followed: {}",
+                cause.name()
+            );
+        }
+        Note::Opaque(_) | Note::Exempt(_) => {}
+    }
+}
+
+fn log_verdict(client: &str, act: &str, verdict: &Verdict) {
+    let counts = &verdict.counts;
+    log::info!(
+        "client={client} verdict={act} rule={} tried={} accepted={} rejected={} consecutive={} \
+         wasted={}",
+        verdict.rule.name(),
+        counts.tried,
+        counts.accepted,
+        counts.rejected,
+        counts.consecutive,
+        counts.wasted
+    );
+}
+
+/// Tells what the lookups note.
+pub(crate) fn tell_lookup(metrics: &mut Metrics, zones: &Zones, note: LookupNote) {
+    let mut count = |what: &str, zone: usize| {
+        let zone = zones.domain(zone).replace(['.', '-'], "_");
+        metrics.count(&format!("portcullis_dnsbl_{what}_{zone}_total"), 1);
+    };
+    match note {
+        LookupNote::Asked(zone) => count("questions", zone),
+        LookupNote::Tested(zone) => count("tests", zone),
+        LookupNote::Listed(zone) => count("listed", zone),
+        LookupNote::Unlisted(zone) => count("unlisted", zone),
+        LookupNote::Failed(zone, fault) => {
+            count("errors", zone);
+            let fault = fault.name();
+            metrics.count(&format!("portcullis_dnsbl_fault_{fault}_total"), 1);
+            log::debug!("dnsbl site={} error={fault}", zones.domain(zone));
+        }
+        LookupNote::Standing(zone, standing) => {
+            let site = zones.domain(zone);
+            match standing {
+                Standing::Fit => {
+                    count("site_on", zone);
+                    log::info!("dnsbl site={site} is in use");
+                }
+                Standing::Untested => {}
+                Standing::Unfit(unfit) => {
+                    count("site_off", zone);
+                    log::error!("dnsbl site={site} is not asked: {}", unfit.name());
+                }
+            }
+        }
+    }
+}
+
+/// Counts a ruling that took no question.
+pub(crate) fn count_told(metrics: &mut Metrics, told: Told) {
+    let how = match told {
+        Told::Reserved => "reserved",
+        Told::Remembered => "remembered",
+        Told::Joined => "joined",
+        Told::NoSite => "no_site",
+        Told::Full => "skipped",
+    };
+    metrics.count(&format!("portcullis_dnsbl_{how}_total"), 1);
+}
+
+/// Counts a ruling that came too late.
+pub(crate) fn count_ruling(metrics: &mut Metrics, ruling: &Ruling) {
+    if *ruling == Ruling::OverBudget {
+        metrics.count("portcullis_dnsbl_over_budget_total", 1);
+    }
+}
