@@ -29,6 +29,8 @@ WORKERS ?= 2
 PROXY_PROTOCOL ?= off
 ##= UPSTREAM_PROXY_PROTOCOL=off: run: v1 or v2, tell the mail server the client
 UPSTREAM_PROXY_PROTOCOL ?= off
+##= DNSBL=off: run: on asks demo blocklists, host:port your resolver (with POLICY)
+DNSBL ?= off
 ##= HOST=envoy: run: envoy, or sim for machines without Envoy
 HOST ?= envoy
 ##= DEMO_ARGS=: demo: flags of portcullis-demo, such as --bots 50
@@ -67,10 +69,11 @@ help: ## this list
 	@sed -n 's/^##= \([^:]*\(:[0-9]*\)\{0,1\}\): \(.*\)/  \1|\3/p' Makefile | awk -F'|' '{ printf "%-40s %s\n", $$1, $$2 }'
 
 .PHONY: run
-run: wasm build $(if $(filter sim,$(HOST)),,setup-envoy) ## start the guard before a mail server; Ctrl-C ends it
+run: wasm build $(if $(filter sim,$(HOST)),,setup-envoy) $(if $(filter on,$(DNSBL)),setup-dnsbl) ## start the guard before a mail server; Ctrl-C ends it
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-run' \
 		--listen '$(LISTEN)' --admin '$(ADMIN)' --workers '$(WORKERS)' --host '$(HOST)' \
 		--proxy-protocol '$(PROXY_PROTOCOL)' --upstream-proxy-protocol '$(UPSTREAM_PROXY_PROTOCOL)' \
+		--dnsbl '$(DNSBL)' \
 		$(if $(UPSTREAM),--upstream '$(UPSTREAM)') $(if $(POLICY),--policy '$(POLICY)')
 
 .PHONY: demo
@@ -155,3 +158,8 @@ setup: $(STEPS:%=setup-%) ## install all that the targets above need (they do it
 $(STEPS:%=setup-%): setup-%:
 	@$(SETUP)/$*
 setup-wasm-toolchain setup-wasm-bindgen-runner: setup-rust
+
+# What `make run DNSBL=on` needs of the packages.
+.PHONY: setup-dnsbl
+setup-dnsbl:
+	@$(SETUP)/packages rbldnsd dnsdist

@@ -92,6 +92,14 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A blocklist server or a resolver did not do what was expected.
+    #[error("dns: {doing}: {reason}")]
+    Dns {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        reason: String,
+    },
     /// Envoy's administration interface did not answer.
     #[error("GET http://{address}{path}: {reason}")]
     Admin {
@@ -109,6 +117,15 @@ impl Error {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+
+    /// For `map_err` on a step towards a DNS answer.
+    pub(crate) fn dns<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let doing = doing.into();
+        move |error| Self::Dns {
+            doing,
+            reason: error.to_string(),
+        }
     }
 
     /// For `map_err` on a step of an SMTP dialogue.

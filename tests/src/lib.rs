@@ -9,6 +9,7 @@
 pub mod deadline;
 
 pub mod demo;
+pub mod dnsbl;
 pub mod envoy;
 mod error;
 pub mod host_sim;

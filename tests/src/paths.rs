@@ -27,6 +27,12 @@ pub fn envoy_yaml() -> PathBuf {
     repository().join("envoy/envoy.yaml")
 }
 
+/// `envoy/dnsbl`: configurations of resolvers and zones of example.
+#[must_use]
+pub fn dnsbl() -> PathBuf {
+    repository().join("envoy/dnsbl")
+}
+
 /// The built filter: `PORTCULLIS_WASM`, else `target/portcullis.wasm`.
 ///
 /// # Errors

@@ -249,3 +249,17 @@ fn an_address_in_use_is_told_with_the_flag_that_changes_it() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn blocklists_without_envoy_or_without_names_are_told_what_is_missing() -> Result<()> {
+    let mut launcher = Launcher::start(&["--dnsbl", "on", "--host", "sim"])?;
+    fails_saying(&mut launcher, &["--dnsbl", "--host envoy"])?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-run"));
+    let output = command.args(["--dnsbl", "127.0.0.1:8053"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && said.contains("dnsbl.sites"),
+        "{said}"
+    );
+    Ok(())
+}

@@ -73,13 +73,13 @@ impl Admin {
         self.get("/ready").is_ok()
     }
 
-    /// The address of the only listener, once it listens.
+    /// The address of the only listener with a port, once it listens.
     ///
     /// # Errors
     /// As [`Admin::get`].
     pub(super) fn listener_address(&self) -> Result<Option<SocketAddr>, Error> {
         let page = self.get("/listeners")?;
-        // One line a listener: `smtp::127.0.0.1:2525`.
+        // One line a listener: `smtp::127.0.0.1:2525`, or with no address if it is internal.
         Ok(page
             .lines()
             .find_map(|line| line.split_once("::")?.1.trim().parse().ok()))

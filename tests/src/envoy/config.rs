@@ -46,6 +46,22 @@ pub enum ToServer {
     ProxyV2,
 }
 
+/// Where the guard asks about clients.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DnsblAt {
+    /// Nowhere: the cluster is left out.
+    #[default]
+    Absent,
+    /// A resolver that speaks cleartext HTTP/2 there.
+    Address(HostPort),
+}
+
+impl From<SocketAddr> for DnsblAt {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address.into())
+    }
+}
+
 /// A host, by name or address, and a port, as in `mx.example.test:25` or `[2001:db8::1]:25`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort {
@@ -104,6 +120,7 @@ pub struct EnvoyConfig {
     pub(super) guard: Guard,
     pub(super) from_clients: FromClients,
     pub(super) to_server: ToServer,
+    pub(super) dnsbl: DnsblAt,
     pub(super) workers: usize,
     pub(super) access_log: Option<PathBuf>,
 }
@@ -120,6 +137,7 @@ impl EnvoyConfig {
             guard,
             from_clients: FromClients::default(),
             to_server: ToServer::default(),
+            dnsbl: DnsblAt::default(),
             workers: 2,
             access_log: None,
         }
@@ -150,6 +168,13 @@ impl EnvoyConfig {
     #[must_use]
     pub fn to_server(mut self, to_server: ToServer) -> Self {
         self.to_server = to_server;
+        self
+    }
+
+    /// Where the guard asks about clients.
+    #[must_use]
+    pub fn dnsbl(mut self, dnsbl: impl Into<DnsblAt>) -> Self {
+        self.dnsbl = dnsbl.into();
         self
     }
 

@@ -8,12 +8,15 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use super::config::{EnvoyConfig, FromClients, Guard, HostPort, ToServer};
+use super::config::{DnsblAt, EnvoyConfig, FromClients, Guard, HostPort, ToServer};
 use crate::{Error, paths};
 
 const LISTENER_TYPE: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const WASM_FILTER: &str = "envoy.filters.network.wasm";
 const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
+const LISTENERS: &str = "/static_resources/listeners";
+const CLUSTERS: &str = "/static_resources/clusters";
+const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
 
 /// What Envoy reads at its start and, for the listener, whenever it is replaced.
 #[derive(Debug)]
@@ -48,23 +51,16 @@ pub(super) fn render(config: &EnvoyConfig, places: Places<'_>) -> Result<Rendere
         socket_address(&config.admin.ip().to_string(), config.admin.port()),
     )?;
 
-    let mut listener = take_named(
-        &mut bootstrap,
-        "/static_resources/listeners",
-        listener_name(config),
-    )?;
+    let mut listener = take_named(&mut bootstrap, LISTENERS, listener_name(config))?;
     fill_listener(&mut listener, config, places.access_log)?;
 
-    let mut cluster = take_named(
-        &mut bootstrap,
-        "/static_resources/clusters",
-        cluster_name(config),
-    )?;
-    fill_cluster(&mut cluster, config)?;
+    let clusters = clusters(&mut bootstrap, config)?;
+    // It takes no connections from outside, so it may stay: only the other one is replaced.
+    let echo = take_named(&mut bootstrap, LISTENERS, "portcullis_echo")?;
     set(
         &mut bootstrap,
         "/static_resources",
-        json!({ "clusters": [cluster] }),
+        json!({ "listeners": [echo], "clusters": clusters }),
     )?;
 
     let watched =
@@ -159,10 +155,23 @@ fn fill_wasm(mut filter: Value, code: &Path, policy: &Value) -> Result<Value, Er
     Ok(filter)
 }
 
+/// The clusters that are used, filled in.
+fn clusters(bootstrap: &mut Value, config: &EnvoyConfig) -> Result<Vec<Value>, Error> {
+    let mut mta = take_named(bootstrap, CLUSTERS, cluster_name(config))?;
+    fill_cluster(&mut mta, config)?;
+    let refusals = take_named(bootstrap, CLUSTERS, "portcullis_refusals")?;
+    let mut clusters = vec![mta, refusals];
+    if let DnsblAt::Address(HostPort { host, port }) = &config.dnsbl {
+        let mut dnsbl = take_named(bootstrap, CLUSTERS, "dnsbl")?;
+        set(&mut dnsbl, ENDPOINT, socket_address(host, *port))?;
+        clusters.push(dnsbl);
+    }
+    Ok(clusters)
+}
+
 fn fill_cluster(cluster: &mut Value, config: &EnvoyConfig) -> Result<(), Error> {
     let HostPort { host, port } = &config.upstream;
-    let endpoint = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
-    set(cluster, endpoint, socket_address(host, *port))?;
+    set(cluster, ENDPOINT, socket_address(host, *port))?;
     let version = match config.to_server {
         ToServer::Plain => return Ok(()),
         ToServer::ProxyV1 => "V1",

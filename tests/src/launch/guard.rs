@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 
 use super::{
     Options,
-    options::{Header, Host, Switch},
+    blocklists::Blocklists,
+    options::{Dnsbl, Host, Switch},
     server::Server,
 };
 use crate::{
@@ -31,7 +32,11 @@ pub(super) enum RunningGuard {
 }
 
 impl RunningGuard {
-    pub(super) fn start(options: &Options, server: &Server) -> Result<Self> {
+    pub(super) fn start(
+        options: &Options,
+        server: &Server,
+        blocklists: &Blocklists,
+    ) -> Result<Self> {
         let policy = options.read_policy()?;
         free(options.listen, "--listen")?;
         match options.host {
@@ -43,6 +48,7 @@ impl RunningGuard {
                     .admin(options.admin)
                     .from_clients(options.from_clients())
                     .to_server(options.to_server())
+                    .dnsbl(blocklists.address())
                     .workers(options.workers.into())
                     .access_log(access_log(&options.access_log)?)
                     .start()?;
@@ -78,7 +84,12 @@ impl RunningGuard {
     }
 
     /// How to talk to it.
-    pub(super) fn introduction(&self, options: &Options, server: &Server) -> String {
+    pub(super) fn introduction(
+        &self,
+        options: &Options,
+        server: &Server,
+        blocklists: &Blocklists,
+    ) -> String {
         let listen = self.address();
         let mut text = format!("portcullis: listening on {listen}\n");
         let mut line = |name: &str, value: &str| {
@@ -93,13 +104,13 @@ impl RunningGuard {
         let policy = options.policy_file();
         let change = format!("(kill -HUP {} applies a change)", std::process::id());
         line("policy", &format!("{} {change}", policy.display()));
-        if options.proxy_protocol == Switch::Off {
-            let to = "--from sender@example.org --to alice@example.test";
-            line(
-                "try",
-                &format!("swaks --server {}:{} {to}", listen.ip(), listen.port()),
-            );
-            line("", &format!("nc -C {} {}", listen.ip(), listen.port()));
+        if options.dnsbl != Dnsbl::Off {
+            line("blocklists", &blocklists.to_string());
+        }
+        let tries = suggestions(options, listen);
+        let names = std::iter::once("try").chain(std::iter::repeat(""));
+        for (name, value) in names.zip(&tries) {
+            line(name, value);
         }
         line("end", "Ctrl-C");
         text
@@ -113,11 +124,35 @@ impl RunningGuard {
     }
 }
 
+/// What to type to see the guard at work.
+fn suggestions(options: &Options, listen: SocketAddr) -> Vec<String> {
+    let (host, port) = (listen.ip(), listen.port());
+    let swaks = |more: &str| {
+        let to = "--from sender@example.org --to alice@example.test";
+        format!("swaks --server {host}:{port} {to}{more}")
+    };
+    let claim = |client: &str| swaks(&format!(" --proxy 'TCP4 {client} 127.0.0.1 5555 25'"));
+    match (options.proxy_protocol, &options.dnsbl) {
+        (Switch::Off, Dnsbl::Off | Dnsbl::At(_)) => {
+            vec![swaks(""), format!("nc -C {host} {port}")]
+        }
+        // Every list names 127.0.0.2 (RFC 5782 section 5), and this machine has that address.
+        (Switch::Off, Dnsbl::Example) => {
+            vec![swaks(""), swaks(" --local-interface 127.0.0.2")]
+        }
+        (Switch::On, Dnsbl::Off | Dnsbl::At(_)) => Vec::new(),
+        // On no list; on the blocklist; there, too, but known to be good.
+        (Switch::On, Dnsbl::Example) => {
+            vec![
+                claim("192.0.2.1"),
+                claim("203.0.113.7"),
+                claim("203.0.113.10"),
+            ]
+        }
+    }
+}
+
 fn simulated(options: &Options, server: &Server) -> Result<HostSim> {
-    anyhow::ensure!(
-        options.upstream_proxy_protocol == Header::Off,
-        "--upstream-proxy-protocol: only Envoy sends it; use --host envoy"
-    );
     let guarded = Guarded {
         wasm: paths::wasm()?,
         listen: options.listen,

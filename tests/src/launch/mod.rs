@@ -1,5 +1,6 @@
 //! The launcher behind `make run`: the guard before a mail server, in the foreground.
 
+mod blocklists;
 mod guard;
 mod options;
 mod server;
@@ -14,6 +15,7 @@ use tokio::{
 
 pub use options::Options;
 
+use blocklists::Blocklists;
 use guard::RunningGuard;
 use server::Server;
 
@@ -30,10 +32,24 @@ pub fn run(options: &Options) -> Result<()> {
         .build()?;
     // Asked for before anything starts, so that no signal ends this program uncleaned.
     let signals = runtime.block_on(async { Signals::catch() })?;
-    let mut server = Server::provide(options)?;
-    let mut guard = RunningGuard::start(options, &server)?;
-    print!("{}", guard.introduction(options, &server));
-    runtime.block_on(stay(signals, options, &mut server, &mut guard))
+    options.check()?;
+    let server = Server::provide(options)?;
+    let blocklists = Blocklists::provide(&options.dnsbl)?;
+    let guard = RunningGuard::start(options, &server, &blocklists)?;
+    print!("{}", guard.introduction(options, &server, &blocklists));
+    let mut running = Running {
+        guard,
+        blocklists,
+        server,
+    };
+    runtime.block_on(stay(signals, options, &mut running))
+}
+
+/// What the launcher has started; the guard is ended first.
+struct Running {
+    guard: RunningGuard,
+    blocklists: Blocklists,
+    server: Server,
 }
 
 struct Signals {
@@ -52,21 +68,17 @@ impl Signals {
     }
 }
 
-async fn stay(
-    mut signals: Signals,
-    options: &Options,
-    server: &mut Server,
-    guard: &mut RunningGuard,
-) -> Result<()> {
+async fn stay(mut signals: Signals, options: &Options, running: &mut Running) -> Result<()> {
     let mut watch = time::interval(WATCH);
     loop {
         tokio::select! {
             _ = signals.interrupt.recv() => break,
             _ = signals.terminate.recv() => break,
-            _ = signals.hang_up.recv() => println!("{}", guard.reload(options)),
+            _ = signals.hang_up.recv() => println!("{}", running.guard.reload(options)),
             _ = watch.tick() => {
-                server.still_runs()?;
-                guard.still_runs()?;
+                running.server.still_runs()?;
+                running.blocklists.still_run()?;
+                running.guard.still_runs()?;
             }
         }
     }

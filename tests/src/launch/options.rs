@@ -1,6 +1,6 @@
 //! What the launcher can be told.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
@@ -25,7 +25,8 @@ pub struct Options {
     /// Envoy's administration interface.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
     pub admin: SocketAddr,
-    /// The policy, a JSON file; SIGHUP applies a change of it. Default: envoy/policies/default.json.
+    /// The policy, a JSON file; SIGHUP applies a change of it. Default: envoy/policies/default.json,
+    /// with --dnsbl on envoy/policies/dnsbl.json.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Worker threads.
@@ -40,6 +41,10 @@ pub struct Options {
     /// The PROXY protocol header the mail server expects.
     #[arg(long, value_name = "off|v1|v2", value_enum, default_value_t = Header::Off)]
     pub upstream_proxy_protocol: Header,
+    /// The blocklists asked about clients (Envoy only): on starts a demo of some, HOST:PORT is a
+    /// resolver that speaks DNS over cleartext HTTP/2.
+    #[arg(long, value_name = "off|on|HOST:PORT", default_value = "off")]
+    pub dnsbl: Dnsbl,
     /// What runs the filter.
     #[arg(long, value_name = "envoy|sim", value_enum, default_value_t = Host::Envoy)]
     pub host: Host,
@@ -68,6 +73,32 @@ pub enum Header {
     V2,
 }
 
+/// Which blocklists are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dnsbl {
+    /// None.
+    Off,
+    /// Those of `envoy/dnsbl/zones`, served by a demo of our own.
+    Example,
+    /// The policy's, asked by this resolver.
+    At(HostPort),
+}
+
+impl FromStr for Dnsbl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::Example),
+            _ => match text.parse() {
+                Ok(address) => Ok(Self::At(address)),
+                Err(error) => Err(format!("neither on nor off, and {error}")),
+            },
+        }
+    }
+}
+
 /// What runs the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Host {
@@ -81,7 +112,11 @@ impl Options {
     /// The policy's file.
     #[must_use]
     pub fn policy_file(&self) -> PathBuf {
-        let usual = || paths::repository().join("envoy/policies/default.json");
+        let name = match self.dnsbl {
+            Dnsbl::Example => "dnsbl.json",
+            Dnsbl::Off | Dnsbl::At(_) => "default.json",
+        };
+        let usual = || paths::repository().join("envoy/policies").join(name);
         self.policy.clone().unwrap_or_else(usual)
     }
 
@@ -96,6 +131,27 @@ impl Options {
         let policy: Value = serde_json::from_str(&text).with_context(read)?;
         anyhow::ensure!(policy.is_object(), "{}: it must be one JSON object", read());
         Ok(policy)
+    }
+
+    /// Whether the options go together.
+    ///
+    /// # Errors
+    /// If one asks for what another rules out.
+    pub fn check(&self) -> Result<()> {
+        let sim = self.host == Host::Sim;
+        anyhow::ensure!(
+            !sim || self.upstream_proxy_protocol == Header::Off,
+            "--upstream-proxy-protocol: only Envoy sends it; use --host envoy"
+        );
+        anyhow::ensure!(
+            !sim || self.dnsbl == Dnsbl::Off,
+            "--dnsbl: only Envoy asks blocklists; use --host envoy"
+        );
+        anyhow::ensure!(
+            !matches!(self.dnsbl, Dnsbl::At(_)) || self.policy.is_some(),
+            "--dnsbl HOST:PORT: say which lists to ask there, in dnsbl.sites of a --policy"
+        );
+        Ok(())
     }
 
     /// How clients arrive.

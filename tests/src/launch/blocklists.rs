@@ -1,0 +1,76 @@
+//! The blocklists the guard asks: none, those behind a resolver named, or examples of our own.
+
+use std::fmt;
+
+use super::options::Dnsbl;
+use crate::{
+    Error,
+    dnsbl::{DohServer, Rbldnsd, Resolver},
+    envoy::{DnsblAt, HostPort},
+};
+
+/// One of the lists of `envoy/dnsbl/zones`, which must answer before the guard starts.
+const FIRST_LIST: &str = "bl.example.test";
+
+/// Whom the guard asks.
+#[derive(Debug)]
+pub(super) enum Blocklists {
+    /// Nobody.
+    None,
+    /// Someone else's resolver; nothing here starts or ends it.
+    Named(HostPort),
+    /// Ours, which end with the launcher: the resolver and the lists' server behind it.
+    Example {
+        resolver: DohServer,
+        lists: Box<Rbldnsd>,
+    },
+}
+
+impl Blocklists {
+    /// Starts what the option asks for.
+    pub(super) fn provide(dnsbl: &Dnsbl) -> Result<Self, Error> {
+        match dnsbl {
+            Dnsbl::Off => Ok(Self::None),
+            Dnsbl::At(address) => Ok(Self::Named(address.clone())),
+            Dnsbl::Example => {
+                let lists = Rbldnsd::example()?;
+                let resolver = Resolver::Dnsdist.before(lists.address(), FIRST_LIST)?;
+                let lists = Box::new(lists);
+                Ok(Self::Example { resolver, lists })
+            }
+        }
+    }
+
+    pub(super) fn address(&self) -> DnsblAt {
+        match self {
+            Self::None => DnsblAt::Absent,
+            Self::Named(address) => DnsblAt::Address(address.clone()),
+            Self::Example { resolver, .. } => resolver.address().into(),
+        }
+    }
+
+    pub(super) fn still_run(&mut self) -> Result<(), Error> {
+        match self {
+            Self::None | Self::Named(_) => Ok(()),
+            Self::Example { resolver, lists } => {
+                resolver.process().still_runs()?;
+                lists.process().still_runs()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Blocklists {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => write!(out, "none"),
+            Self::Named(address) => write!(out, "asked at {address}"),
+            Self::Example { resolver, lists } => write!(
+                out,
+                "asked at {} (demo: those in {})",
+                resolver.address(),
+                lists.zone_files().display()
+            ),
+        }
+    }
+}
