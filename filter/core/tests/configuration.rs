@@ -142,3 +142,229 @@ fn the_schema_accepts_what_the_reader_accepts() {
         assert_eq!(Policy::read(json.as_bytes()).is_ok(), valid, "{json}");
     }
 }
+
+/// Each bounded number of the door: its path, its bounds.
+const BOUNDS: [(&str, i64, i64); 16] = [
+    ("client.ipv4_prefix", 8, 32),
+    ("client.ipv6_prefix", 16, 128),
+    ("sessions.max_per_client", 1, 100_000),
+    ("dnsbl.threshold", 1, 100_000),
+    ("dnsbl.budget_ms", 20, 10_000),
+    ("dnsbl.timeout_ms", 50, 30_000),
+    ("dnsbl.in_flight", 1, 100_000),
+    ("dnsbl.self_test_s", 10, 86_400),
+    ("dnsbl.ttl.min_s", 1, 86_400),
+    ("dnsbl.ttl.max_s", 60, 86_400),
+    ("dnsbl.ttl.error_s", 1, 3600),
+    ("dnsbl.cache.clients", 16, 1_000_000),
+    ("dnsbl.cache.shared_slots", 0, 65_536),
+    ("dnsbl.breaker.failures", 1, 1000),
+    ("dnsbl.breaker.retry_s", 1, 3600),
+    ("dnsbl.breaker.max_retry_s", 5, 86_400),
+];
+
+/// An object with `value` at `path`, and its neighbours moved out of its way.
+fn with(path: &str, value: i64) -> serde_json::Value {
+    let beside = match path {
+        "dnsbl.ttl.min_s" => serde_json::json!({"max_s": 86_400}),
+        "dnsbl.breaker.retry_s" => serde_json::json!({"max_retry_s": 86_400}),
+        _ => serde_json::json!({}),
+    };
+    let mut names = path.rsplit('.');
+    let mut object = beside;
+    object[names.next().unwrap()] = value.into();
+    names.fold(object, |inner, name| serde_json::json!({ name: inner }))
+}
+
+#[test]
+fn numbers_of_the_door_have_bounds() {
+    for (path, min, max) in BOUNDS {
+        for good in [min, max] {
+            let read = Policy::read(with(path, good).to_string().as_bytes());
+            assert!(read.is_ok(), "{path} {good}: {read:?}");
+        }
+        for bad in [min - 1, max + 1] {
+            let message = refusal(&with(path, bad).to_string());
+            let (path_told, fault) = message.split_once(": ").unwrap();
+            assert_eq!(path_told, path);
+            // What does not fit into the number at all is told by the reader of the JSON.
+            let ours = fault == format!("expected {min}..={max}, got {bad}");
+            assert!(ours || fault.starts_with("invalid value"), "{message}");
+        }
+    }
+    let message = refusal(r#"{"dnsbl": {"threshold": -5}}"#);
+    assert_eq!(message, "dnsbl.threshold: expected 1..=100000, got -5");
+}
+
+#[test]
+fn what_a_door_cannot_be_is_told_with_its_mend() {
+    let name = "a name of 1 to 255 printable octets without blanks";
+    let path = r#"a path of at most 256 octets, as "/dns-query", without a query"#;
+    let network = r#"a network as "192.0.2.0/24" or "2001:db8::/32""#;
+    for (json, message) in [
+        (r#"{"refusal": {"cluster": ""}}"#, format!(r#"refusal.cluster: expected {name}, got """#)),
+        (r#"{"dnsbl": {"cluster": "a b"}}"#, format!(r#"dnsbl.cluster: expected {name}, got "a b""#)),
+        (r#"{"dnsbl": {"authority": ""}}"#, format!(r#"dnsbl.authority: expected {name}, got """#)),
+        (r#"{"dnsbl": {"path": "q"}}"#, format!(r#"dnsbl.path: expected {path}, got "q""#)),
+        (r#"{"dnsbl": {"path": "/?x"}}"#, format!(r#"dnsbl.path: expected {path}, got "/?x""#)),
+        (
+            r#"{"listed": {"networks": ["192.0.2.0/24", "mail"]}}"#,
+            format!(r#"listed.networks[1]: expected {network}, got "mail""#),
+        ),
+        (
+            r#"{"replies": {"sessions": "hello"}}"#,
+            r#"replies.sessions: expected a 4yz or 5yz code, a space and a text, got "hello""#.into(),
+        ),
+        (
+            r#"{"dnsbl": {"sites": ["bl.test"], "replies": {"bl.test": "250 ok"}}}"#,
+            r#"dnsbl.replies.bl.test: expected a 4yz or 5yz code, a space and a text, got "250 ok""#.into(),
+        ),
+        (
+            r#"{"dnsbl": {"sites": ["bl.test"], "replies": {"other.test": "554 no"}}}"#,
+            r#"dnsbl.replies.other.test: expected a domain of dnsbl.sites, got "other.test""#.into(),
+        ),
+    ] {
+        assert_eq!(refusal(json), message);
+    }
+}
+
+#[test]
+fn faults_in_sites_say_where() {
+    let sites = |sites: &str| format!(r#"{{"dnsbl": {{"sites": {sites}}}}}"#);
+    for (json, message) in [
+        (
+            sites(r#"["a.test", "b.test*0"]"#),
+            r#"dnsbl.sites[1]: expected a weight from 1 to 1000 or from -1000 to -1 at octet 7, got "b.test*0""#,
+        ),
+        (
+            sites(r#"["b.test=127.0.0.x"]"#),
+            r#"dnsbl.sites[0]: expected a number from 0 to 255 or [ at octet 15, got "b.test=127.0.0.x""#,
+        ),
+        (
+            sites(r#"["-b.test"]"#),
+            r#"dnsbl.sites[0]: expected a letter, a digit or _ at octet 0, got "-b.test""#,
+        ),
+    ] {
+        assert_eq!(refusal(&json), message);
+    }
+    let many = |count: usize, site: &dyn Fn(usize) -> String| {
+        let list: Vec<String> = (0..count).map(site).collect();
+        sites(&serde_json::to_string(&list).unwrap())
+    };
+    let one_domain = |at: usize| format!("a.test=127.0.0.{at}");
+    let domains = |at: usize| format!("a{at}.test");
+    assert!(Policy::read(many(32, &one_domain).as_bytes()).is_ok());
+    assert!(Policy::read(many(16, &domains).as_bytes()).is_ok());
+    let message = refusal(&many(33, &one_domain));
+    assert_eq!(message, "dnsbl.sites: expected at most 32 sites, got 33");
+    let message = refusal(&many(17, &domains));
+    assert_eq!(message, "dnsbl.sites: expected at most 16 domains, got 17");
+}
+
+#[test]
+fn a_threshold_must_be_within_reach() {
+    let json = |sites: &str, threshold: i32| {
+        format!(r#"{{"dnsbl": {{"sites": {sites}, "threshold": {threshold}}}}}"#)
+    };
+    let two = r#"["a.test*2", "b.test=127.0.0.2*3", "b.test=127.0.0.3*-1", "good.test*-5"]"#;
+    assert!(Policy::read(json(two, 5).as_bytes()).is_ok());
+    assert_eq!(
+        refusal(&json(two, 6)),
+        "dnsbl.threshold: expected at most 5, what all sites together can weigh, got 6"
+    );
+    let only_good = refusal(&json(r#"["good.test*-5"]"#, 1));
+    assert!(only_good.contains("at most 0"), "{only_good}");
+    assert!(
+        Policy::read(json("[]", 9).as_bytes()).is_ok(),
+        "nobody is asked"
+    );
+}
+
+#[test]
+fn own_lists_have_bounds() {
+    let networks = |section: &str, count: u32| {
+        let list: Vec<String> = (0..count)
+            .map(|at| std::net::Ipv4Addr::from(0x0100_0000 + at).to_string())
+            .collect();
+        serde_json::json!({ section: {"networks": list} }).to_string()
+    };
+    let policy = Policy::read(networks("listed", 100_000).as_bytes()).unwrap();
+    assert!(policy.lists("1.0.0.0".parse().unwrap()));
+    assert!(
+        policy.lists("::ffff:1.1.134.159".parse().unwrap()),
+        "the last one"
+    );
+    assert!(!policy.lists("1.1.134.160".parse().unwrap()));
+    let message = refusal(&networks("listed", 100_001));
+    assert_eq!(
+        message,
+        "listed.networks: expected at most 100000 networks, got 100001"
+    );
+    let message = refusal(&networks("exempt", 1001));
+    assert_eq!(
+        message,
+        "exempt.networks: expected at most 1000 networks, got 1001"
+    );
+}
+
+#[test]
+fn clients_are_looked_up_only_where_there_are_sites() {
+    use portcullis_core::policy::LookupMode;
+    for (json, mode) in [
+        ("{}", LookupMode::Off),
+        (
+            r#"{"dnsbl": {"lookup": "first-rejection"}}"#,
+            LookupMode::Off,
+        ),
+        (r#"{"dnsbl": {"sites": ["a.test"]}}"#, LookupMode::Connect),
+        (
+            r#"{"dnsbl": {"sites": ["a.test"], "lookup": "first-rejection"}}"#,
+            LookupMode::FirstRejection,
+        ),
+        (
+            r#"{"dnsbl": {"sites": ["a.test"], "lookup": "off"}}"#,
+            LookupMode::Off,
+        ),
+    ] {
+        assert_eq!(
+            Policy::read(json.as_bytes()).unwrap().lookup(),
+            mode,
+            "{json}"
+        );
+    }
+}
+
+#[cfg(feature = "schema")]
+#[test]
+fn the_schema_has_the_bounds_of_the_door() {
+    let schema = serde_json::to_value(schemars::schema_for!(Config)).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (path, min, max) in BOUNDS {
+        // A bound that is another field's value is beyond a schema.
+        let fixed = !matches!(path, "dnsbl.ttl.max_s" | "dnsbl.breaker.max_retry_s");
+        for (value, valid) in [(min, true), (max, true), (max + 1, false), (min - 1, false)] {
+            let instance = with(path, value);
+            if fixed || value != min - 1 {
+                assert_eq!(validator.is_valid(&instance), valid, "{path} {value}");
+            }
+        }
+    }
+    for (json, valid) in [
+        (
+            r#"{"refusal": {"cluster": null}, "sessions": {"max_per_client": null}}"#,
+            true,
+        ),
+        (
+            r#"{"dnsbl": {"lookup": "first-rejection", "method": "post", "text": "txt"}}"#,
+            true,
+        ),
+        (r#"{"dnsbl": {"reserved": "ask"}}"#, true),
+        (r#"{"dnsbl": {"reserved": "yes"}}"#, false),
+        (r#"{"dnsbl": {"sites": [1]}}"#, false),
+        (r#"{"dnsbl": {"cache": {"slots": 1}}}"#, false),
+    ] {
+        let instance = serde_json::from_str(json).unwrap();
+        assert_eq!(validator.is_valid(&instance), valid, "{json}");
+        assert_eq!(Policy::read(json.as_bytes()).is_ok(), valid, "{json}");
+    }
+}

@@ -58,7 +58,9 @@ impl<'a> Desk<'a> {
             return;
         };
         let now = worker.now();
-        let steps = worker.lookups.published(client, &host::shared(&slot_key(slot)), now);
+        let steps = worker
+            .lookups
+            .published(client, &host::shared(&slot_key(slot)), now);
         drop(worker);
         self.carry_out(steps);
     }
@@ -174,7 +176,9 @@ impl<'a> Desk<'a> {
         let policy = Rc::clone(&worker.policy);
         let config = &policy.config().dnsbl;
         let headers = question.request.headers.iter();
-        let headers = headers.map(|(name, value)| (*name, value.as_str())).collect();
+        let headers = headers
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let body = question.request.body.as_deref();
         let timeout = Duration::from_millis(config.timeout_ms.into());
         let call =

@@ -144,7 +144,9 @@ pub(crate) fn refused(
     {
         // The session puts the refusal in place of whatever greets the client.
         log::error!("refused connections go to the server: {error}");
-        worker.metrics.count("portcullis_refusals_unrouted_total", 1);
+        worker
+            .metrics
+            .count("portcullis_refusals_unrouted_total", 1);
     }
     door
 }

@@ -21,6 +21,10 @@ pub(crate) struct Refused {
 const OK: u32 = 0;
 /// Attempts to change a shared value. Each failure is another worker's success.
 const MAX_CAS_TRIES: u32 = 1000;
+/// The number of a value that does not exist yet. Envoy checks no number where it makes a new
+/// value, and takes 0 for "do not check" where there is one: of two workers that make the same
+/// value at once, the second must fail. No value has this number before four billion changes.
+const NEW_VALUE: u32 = u32::MAX;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -258,7 +262,8 @@ pub(crate) fn response_header(name: &str) -> Option<String> {
 /// Time since the Unix epoch.
 pub(crate) fn wall_clock() -> Duration {
     let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
-    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// What all workers share under `key`; nothing if there is nothing yet.
@@ -280,7 +285,7 @@ pub(crate) fn update_shared<T>(
         if after == before {
             return Some(outcome);
         }
-        match hostcalls::set_shared_data(key, Some(&after), cas) {
+        match hostcalls::set_shared_data(key, Some(&after), cas.or(Some(NEW_VALUE))) {
             Ok(()) => return Some(outcome),
             Err(Status::CasMismatch) => {}
             Err(_) => return None,

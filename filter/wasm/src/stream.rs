@@ -59,7 +59,10 @@ impl Stream {
             session.client_bytes(&bytes)
         };
         let left = bytes.get(bytes.len() - effects.left..).unwrap_or_default();
-        let sent = if left.is_empty() && effects.to_server == arrived {
+        let sent = if end && session.is_refused() {
+            // The echo would answer the end by one of its own, which overtakes the refusal.
+            Ok(())
+        } else if left.is_empty() && effects.to_server == arrived {
             host::continue_to_server()
         } else if !end && effects.to_server.is_empty() && left == arrived {
             // Nothing fits: all of it stays where it is.
@@ -107,6 +110,7 @@ impl Stream {
         let mut effects = session.server_bytes(&bytes);
         if end {
             let tail = session.server_end();
+            effects.close = effects.close.max(tail.close);
             effects
                 .to_client
                 .to_mut()

@@ -22,7 +22,12 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         ("limits.owed_replies", limits.owed_replies, 16, 10_000),
         ("client.ipv4_prefix", client.ipv4_prefix.into(), 8, 32),
         ("client.ipv6_prefix", client.ipv6_prefix.into(), 16, 128),
-        ("sessions.max_per_client", given(sessions.max_per_client), 1, 100_000),
+        (
+            "sessions.max_per_client",
+            given(sessions.max_per_client),
+            1,
+            100_000,
+        ),
     ];
     let dnsbl = &config.dnsbl;
     for (path, value, min, max) in ranges.into_iter().chain(dnsbl_ranges(dnsbl)) {
@@ -83,17 +88,17 @@ fn text_faults(texts: &[String]) -> Vec<ConfigError> {
     errors
 }
 
-fn dnsbl_ranges(dnsbl: &DnsblConfig) -> [(&'static str, u32, u32, u32); 13] {
+fn dnsbl_ranges(dnsbl: &DnsblConfig) -> [(&'static str, u32, u32, u32); 12] {
     let (ttl, cache, breaker) = (&dnsbl.ttl, &dnsbl.cache, &dnsbl.breaker);
-    let threshold = u32::try_from(dnsbl.threshold).unwrap_or(0);
+    // A lower one that is too high itself is told of once.
+    let (least_ttl, least_retry) = (ttl.min_s.min(86_400), breaker.retry_s.min(3600));
     [
-        ("dnsbl.threshold", threshold, 1, 100_000),
-        ("dnsbl.budget_ms", dnsbl.budget_ms, 0, 10_000),
+        ("dnsbl.budget_ms", dnsbl.budget_ms, 20, 10_000),
         ("dnsbl.timeout_ms", dnsbl.timeout_ms, 50, 30_000),
         ("dnsbl.in_flight", dnsbl.in_flight, 1, 100_000),
         ("dnsbl.self_test_s", dnsbl.self_test_s, 10, 86_400),
         ("dnsbl.ttl.min_s", ttl.min_s, 1, 86_400),
-        ("dnsbl.ttl.max_s", ttl.max_s, ttl.min_s, 86_400),
+        ("dnsbl.ttl.max_s", ttl.max_s, least_ttl, 86_400),
         ("dnsbl.ttl.error_s", ttl.error_s, 1, 3600),
         ("dnsbl.cache.clients", cache.clients, 16, 1_000_000),
         ("dnsbl.cache.shared_slots", cache.shared_slots, 0, 65_536),
@@ -102,7 +107,7 @@ fn dnsbl_ranges(dnsbl: &DnsblConfig) -> [(&'static str, u32, u32, u32); 13] {
         (
             "dnsbl.breaker.max_retry_s",
             breaker.max_retry_s,
-            breaker.retry_s,
+            least_retry,
             86_400,
         ),
     ]
@@ -110,6 +115,10 @@ fn dnsbl_ranges(dnsbl: &DnsblConfig) -> [(&'static str, u32, u32, u32); 13] {
 
 fn dnsbl_faults(dnsbl: &DnsblConfig) -> Vec<ConfigError> {
     let mut errors = Vec::new();
+    if !(1..=100_000).contains(&dnsbl.threshold) {
+        let error = ConfigError::new("dnsbl.threshold", "1..=100000", dnsbl.threshold);
+        errors.push(error);
+    }
     errors.extend(name_fault("dnsbl.cluster", &dnsbl.cluster));
     errors.extend(name_fault("dnsbl.authority", &dnsbl.authority));
     let path = &dnsbl.path;

@@ -73,7 +73,9 @@ impl Replies {
             Rule::OwnList => Line::Listed,
             Rule::Sessions => Line::Sessions,
         };
-        let own = facts.listing.and_then(|listing| self.by_site.get(listing.site()));
+        let own = facts
+            .listing
+            .and_then(|listing| self.by_site.get(listing.site()));
         match own.filter(|_| rule == Rule::Dnsbl) {
             Some(own) => own.line(facts),
             None => self.line(line, facts),
@@ -91,12 +93,7 @@ impl Replies {
     }
 }
 
-fn read(
-    section: &str,
-    name: &str,
-    text: &str,
-    errors: &mut Vec<ConfigError>,
-) -> Option<ReplyText> {
+fn read(section: &str, name: &str, text: &str, errors: &mut Vec<ConfigError>) -> Option<ReplyText> {
     let read = ReplyText::parse(text).map_err(|expected| {
         let path = format!("{section}.{name}");
         errors.push(ConfigError::new(&path, &expected, format!("{text:?}")));

@@ -4,7 +4,7 @@
 use super::effects::{Close, Effects, Note};
 use super::{ClientSide, Phase, Session};
 use crate::policy::{Listing, Rule, Verdict};
-use crate::smtp::{Command, Verb};
+use crate::smtp::{Answer, Command, Verb};
 use std::rc::Rc;
 
 /// Where a session goes.
@@ -31,8 +31,10 @@ impl Session {
     #[must_use]
     pub fn refuse(&mut self, rule: Rule, listing: Option<Rc<Listing>>) -> (Door, Vec<Note>) {
         let mut notes = Vec::new();
-        if self.phase != Phase::Judged {
-            return (Door::Admitted, notes);
+        match self.phase {
+            Phase::Judged => {}
+            Phase::Refused(..) => return (Door::Refused, notes),
+            _ => return (Door::Admitted, notes),
         }
         self.listing = listing.or_else(|| self.listing.take());
         match self.judge(rule, &mut notes) {
@@ -61,10 +63,23 @@ impl Session {
     /// The verdict that `command` ends the session with, if the client was found listed.
     pub(super) fn condemned_at(&self, command: &Command<'_>) -> Option<Verdict> {
         let verdict = self.condemned.filter(|_| self.is_enforced())?;
-        (command.verb != Verb::Quit).then_some(Verdict {
+        let passes = match command.verb {
+            Verb::Quit => true,
+            Verb::Bdat => self.has_message_in_chunks(),
+            _ => false,
+        };
+        (!passes).then_some(Verdict {
             counts: self.counts,
             ..verdict
         })
+    }
+
+    /// Whether chunks were sent whose message is not yet whole (RFC 3030 section 2).
+    fn has_message_in_chunks(&self) -> bool {
+        match self.tracker.owed().tail().map(|place| place.answer) {
+            Some(Answer::Chunk { last }) => !last,
+            _ => self.transaction.is_some_and(|t| t.chunks > 0),
+        }
     }
 
     /// The refusal, as soon as there is something to put it in place of.

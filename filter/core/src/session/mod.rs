@@ -69,6 +69,8 @@ enum ClientSide {
 struct Transaction {
     accepted: u32,
     rejected: u32,
+    /// Chunks of the message under way that the server has taken (RFC 3030 section 2).
+    chunks: u32,
 }
 
 /// The guard's view of one SMTP session. Holds at most `limits.held` octets of commands and
@@ -135,6 +137,12 @@ impl Session {
     #[must_use]
     pub fn is_opaque(&self) -> bool {
         matches!(self.phase, Phase::Opaque(_))
+    }
+
+    /// Whether the session ended at the door.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.phase, Phase::Refused(..))
     }
 
     /// What the session has done so far.

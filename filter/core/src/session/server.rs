@@ -52,10 +52,15 @@ impl Session {
         effects
     }
 
-    /// Takes the server's end of stream: what of a reply was waiting goes out with it.
+    /// Takes the server's end of stream: what of a reply was waiting goes out with it, and so does
+    /// a refusal that is still owed.
     pub fn server_end(&mut self) -> Effects<'static> {
         let waiting = std::mem::take(&mut self.partial_reply);
         let mut effects = Effects::default();
+        if let Phase::Refused(verdict, Refusal::Owed) = self.phase {
+            self.tell_refusal(verdict, &mut effects);
+            return effects;
+        }
         if !matches!(self.phase, Phase::Unpaired(_)) {
             effects.to_client = waiting.into();
         }
@@ -199,6 +204,7 @@ impl Session {
             Answer::Message | Answer::Chunk { last: true } => {
                 self.message_answered(code, early, doubtful, effects)
             }
+            Answer::Chunk { last: false } => self.chunk_answered(code),
             Answer::Auth if code.0 == 235 => self.authenticated(effects),
             Answer::StartTls if code.0 == 220 => Fate::Opaque(OpaqueCause::StartTls),
             Answer::Other if code.is_intermediate() => {
@@ -272,6 +278,17 @@ impl Session {
             Some(rule) if by != Answer::Quit => self.act(rule, effects),
             _ => Fate::Pass,
         }
+    }
+
+    /// A chunk that is refused takes those before it along (RFC 3030 section 2).
+    fn chunk_answered(&mut self, code: ReplyCode) -> Fate {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.chunks = match code.is_success() {
+                true => transaction.chunks.saturating_add(1),
+                false => 0,
+            };
+        }
+        Fate::Pass
     }
 
     fn message_answered(

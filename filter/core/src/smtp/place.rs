@@ -89,6 +89,12 @@ impl ReplyQueue {
         self.places.front().copied()
     }
 
+    /// The place the reply owed last belongs to.
+    #[must_use]
+    pub fn tail(&self) -> Option<Place> {
+        self.places.back().copied()
+    }
+
     /// Takes the place that has just been answered.
     pub fn pop(&mut self) -> Option<Place> {
         let place = self.places.pop_front()?;

@@ -48,6 +48,11 @@ impl Unfit {
             Self::NoList(fault) | Self::Failing(fault) => fault.name(),
         }
     }
+
+    /// Whether its answers mean nothing, those given before included.
+    pub(super) fn is_no_list(self) -> bool {
+        !matches!(self, Self::Failing(_))
+    }
 }
 
 /// How a site stands.
@@ -144,8 +149,7 @@ impl Health {
             self.retry = self.pace.retry;
             self.due = Some(now + self.pace.test);
         } else {
-            self.due = Some(now + self.retry);
-            self.retry = (self.retry * 2).min(self.pace.max_retry);
+            self.try_again(now);
         }
         self.change(found)
     }
@@ -161,10 +165,16 @@ impl Health {
         if self.failures < self.pace.failures || self.standing != Standing::Fit {
             return None;
         }
+        // A test that is under way will tell.
         if self.due.is_some() {
-            self.due = Some(now + self.retry);
+            self.try_again(now);
         }
         self.change(Standing::Unfit(Unfit::Failing(fault)))
+    }
+
+    fn try_again(&mut self, now: Duration) {
+        self.due = Some(now.saturating_add(self.retry));
+        self.retry = self.retry.saturating_mul(2).min(self.pace.max_retry);
     }
 
     fn change(&mut self, to: Standing) -> Option<Standing> {

@@ -1,12 +1,14 @@
 //! What is known of one client, site by site, and what it adds up to.
 
-use super::health::{Standing, Unfit};
+use super::health::Standing;
 use crate::dnsbl::Zones;
 use crate::policy::{Listed, Listing};
 use std::net::Ipv4Addr;
 
 /// Codes kept of one answer.
 pub(super) const MAX_CODES: usize = 8;
+/// Seconds no finding is believed for longer: the highest `dnsbl.ttl.max_s`.
+const LONGEST: u32 = 86_400;
 
 /// What one zone said of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +49,18 @@ impl Known {
         Self(vec![None; zones.len()])
     }
 
-    /// What a zone said, as long as it is believed. A clock set back must not keep a finding for
-    /// longer than any may be kept.
-    pub(super) fn fresh(&self, zone: usize, now: u32, longest: u32) -> Option<&Finding> {
-        let finding = self.0.get(zone)?.as_ref()?;
-        let left = finding.until.checked_sub(now)?;
-        (left > 0 && left <= longest).then_some(finding)
+    /// Only what is still believed. A clock set back must not keep a finding for longer than any
+    /// may be kept.
+    pub(super) fn fresh(mut self, now: u32, longest: u32) -> Self {
+        for finding in &mut self.0 {
+            finding.take_if(|finding| !finding.is_fresh(now, longest));
+        }
+        self
+    }
+
+    /// What a zone said.
+    pub(super) fn get(&self, zone: usize) -> Option<&Finding> {
+        self.0.get(zone)?.as_ref()
     }
 
     pub(super) fn set(&mut self, zone: usize, finding: Finding) {
@@ -61,39 +69,54 @@ impl Known {
         }
     }
 
-    /// Takes over what `other` knows for longer.
-    pub(super) fn merge(&mut self, other: Self) {
+    /// Takes over what `other` knows for longer, or knows at all.
+    pub(super) fn merge(&mut self, other: Self, now: u32) {
+        let worth = |finding: &Option<Finding>| {
+            let finding = finding.as_ref();
+            let fresh = finding.filter(|finding| finding.is_fresh(now, LONGEST));
+            fresh.map(|finding| (finding.says != Says::Nothing, finding.until))
+        };
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            let until = |finding: &Option<Finding>| finding.as_ref().map(|finding| finding.until);
-            if until(&theirs) > until(mine) {
+            if worth(&theirs) > worth(mine) {
                 *mine = theirs;
             }
         }
     }
 
     /// Until when anything of it is believed.
-    pub(super) fn until(&self) -> u32 {
+    pub(super) fn until(&self, now: u32) -> u32 {
         let findings = self.0.iter().flatten();
-        findings.map(|finding| finding.until).max().unwrap_or(0)
+        let fresh = findings.filter(|finding| finding.is_fresh(now, LONGEST));
+        fresh.map(|finding| finding.until).max().unwrap_or(0)
+    }
+}
+
+impl Finding {
+    fn is_fresh(&self, now: u32, longest: u32) -> bool {
+        let left = self.until.checked_sub(now);
+        left.is_some_and(|left| left > 0 && left <= longest)
     }
 }
 
 /// The arithmetic of postscreen: weights add up, a site counts once. A zone that fails counts as
-/// if it spoke for the client: an allow-list that cannot be reached must hurt nobody it knows.
-/// One that the test points show to be no list counts for nothing.
-pub(super) fn sum<'a>(
+/// if it spoke for the client: an allow-list that cannot be reached must hurt nobody it knows. What
+/// it said before it failed still counts. One that the test points show to be no list counts for
+/// nothing.
+pub(super) fn sum(
     zones: &Zones,
     threshold: i32,
-    finding: impl Fn(usize) -> Option<&'a Finding>,
+    known: &Known,
     standing: impl Fn(usize) -> Standing,
 ) -> Sum {
     let (mut least, mut most) = (0i32, 0i32);
     let mut sites = Vec::new();
     for zone in 0..zones.len() {
         let (lowest, highest) = zones.range(zone);
-        let (low, high) = match (standing(zone), finding(zone)) {
+        let (low, high) = match (standing(zone), known.get(zone)) {
+            (Standing::Unfit(unfit), _) if unfit.is_no_list() => (0, 0),
             (Standing::Fit, None) => (lowest, highest),
-            (Standing::Fit, Some(finding)) => match &finding.says {
+            (Standing::Untested | Standing::Unfit(_), None) => (lowest, lowest),
+            (_, Some(finding)) => match &finding.says {
                 Says::Unlisted => (0, 0),
                 Says::Nothing => (lowest, lowest),
                 Says::Listed(codes) => {
@@ -108,8 +131,6 @@ pub(super) fn sum<'a>(
                     (weight, weight)
                 }
             },
-            (Standing::Untested | Standing::Unfit(Unfit::Failing(_)), _) => (lowest, lowest),
-            (Standing::Unfit(_), _) => (0, 0),
         };
         least = least.saturating_add(low);
         most = most.saturating_add(high);

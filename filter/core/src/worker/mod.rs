@@ -12,6 +12,9 @@ mod lookups;
 mod sessions;
 mod slots;
 
+#[cfg(test)]
+mod tests;
+
 pub use closing::Closing;
 pub use health::{Standing, TestPoint, Unfit};
 pub use lookups::{Claim, LookUp, LookupNote, Lookups, Now, Question, Ruling, Steps, Told, Wait};

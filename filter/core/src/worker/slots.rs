@@ -13,6 +13,8 @@ use std::net::Ipv4Addr;
 pub const MAX_ENTRIES: usize = 8;
 /// Workers that may wait for another one's answer; those beyond ask on their own.
 const MAX_WAITING: usize = 16;
+/// Seconds no claim holds for longer: a lookup with the longest `dnsbl.timeout_ms`, and one more.
+const MAX_HOLD: u32 = 62;
 const VERSION: u8 = 1;
 
 /// A worker by the token of its shared queue.
@@ -72,59 +74,72 @@ impl Slot {
         by: Claimant,
         complete: impl Fn(&Known) -> bool,
     ) -> Claimed {
-        let entry = self.entry(client, nothing, by.now);
-        if complete(&entry.known) {
-            return Claimed::Mine(entry.known.clone());
+        let Some(entry) = self.entry(client, &nothing, by.now) else {
+            return Claimed::Mine(nothing);
+        };
+        let known = entry.known.clone();
+        if complete(&known) {
+            return Claimed::Mine(known);
         }
-        if let Some(claim) = &mut entry.claim
-            && claim.queue != by.queue
-            && (by.now..=by.now.saturating_add(by.holds)).contains(&claim.until)
-            && claim.waiting.len() < MAX_WAITING
-        {
-            if !claim.waiting.contains(&by.queue) {
+        let until = by.now.saturating_add(by.holds);
+        let standing = entry.claim.as_mut();
+        match standing.filter(|claim| (by.now..=until).contains(&claim.until)) {
+            Some(claim) if claim.queue == by.queue => claim.until = until,
+            Some(claim) if claim.waiting.contains(&by.queue) => return Claimed::Theirs(known),
+            Some(claim) if claim.waiting.len() < MAX_WAITING => {
                 claim.waiting.push(by.queue);
+                return Claimed::Theirs(known);
             }
-            return Claimed::Theirs(entry.known.clone());
+            // Those that wait for the claim must still be told, so it stays.
+            Some(_) => {}
+            None => {
+                entry.claim = Some(Claim {
+                    queue: by.queue,
+                    until,
+                    waiting: Vec::new(),
+                });
+            }
         }
-        entry.claim = Some(Claim {
-            queue: by.queue,
-            until: by.now.saturating_add(by.holds),
-            waiting: Vec::new(),
-        });
-        Claimed::Mine(entry.known.clone())
+        Claimed::Mine(known)
     }
 
     /// Writes down what was found out; the workers that wait for it.
     pub(super) fn publish(&mut self, client: Client, known: &Known, now: u32) -> Vec<Queue> {
-        let entry = self.entry(client, Known(vec![None; known.0.len()]), now);
-        entry.known.merge(known.clone());
+        let nothing = Known(vec![None; known.0.len()]);
+        let Some(entry) = self.entry(client, &nothing, now) else {
+            return Vec::new();
+        };
+        entry.known.merge(known.clone(), now);
         let claim = entry.claim.take();
         claim.map(|claim| claim.waiting).unwrap_or_default()
     }
 
-    /// The client's entry, made in place of the one that is of least use if there is no room.
-    fn entry(&mut self, client: Client, nothing: Known, now: u32) -> &mut Entry {
+    /// The client's entry, made in place of the one that is of least use if there is no room;
+    /// `None` where all others are claimed, since workers wait for each of them.
+    fn entry(&mut self, client: Client, nothing: &Known, now: u32) -> Option<&mut Entry> {
         let found = self.0.iter().position(|entry| entry.client == client);
-        let at = found.unwrap_or_else(|| {
-            let fresh = Entry {
-                client,
-                known: nothing,
-                claim: None,
-            };
-            if self.0.len() >= MAX_ENTRIES {
-                let usefulness = |entry: &Entry| {
-                    let claim = entry.claim.as_ref().map_or(0, |claim| claim.until);
-                    (claim > now, entry.known.until())
-                };
-                let least = (0..self.0.len()).min_by_key(|at| self.0.get(*at).map(usefulness));
-                self.0.remove(least.unwrap_or(0));
+        let at = match found {
+            Some(at) => at,
+            None => {
+                if self.0.len() >= MAX_ENTRIES {
+                    self.0.remove(self.least_useful(now)?);
+                }
+                self.0.push(Entry {
+                    client,
+                    known: nothing.clone(),
+                    claim: None,
+                });
+                self.0.len() - 1
             }
-            self.0.push(fresh);
-            self.0.len() - 1
-        });
-        // The position was just found or made.
-        #[allow(clippy::indexing_slicing, reason = "within bounds by construction")]
-        &mut self.0[at]
+        };
+        self.0.get_mut(at)
+    }
+
+    fn least_useful(&self, now: u32) -> Option<usize> {
+        let entries = self.0.iter().enumerate();
+        let free = entries.filter(|(_, entry)| !entry.is_claimed(now));
+        let least = free.min_by_key(|(_, entry)| entry.known.until(now));
+        least.map(|(at, _)| at)
     }
 
     /// Reads a slot. `fingerprint` stands for the sites: findings are kept by their order.
@@ -152,6 +167,11 @@ impl Slot {
 }
 
 impl Entry {
+    fn is_claimed(&self, now: u32) -> bool {
+        let until = self.claim.as_ref().map(|claim| claim.until);
+        until.is_some_and(|until| (now..=now.saturating_add(MAX_HOLD)).contains(&until))
+    }
+
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.client.encode());
         for finding in &self.known.0 {
@@ -178,6 +198,9 @@ impl Entry {
             1 => {
                 let (queue, until) = (reader.number()?, reader.number()?);
                 let count = reader.octet()?;
+                if usize::from(count) > MAX_WAITING {
+                    return None;
+                }
                 let waiting = (0..count).map(|_| reader.number()).collect::<Option<_>>()?;
                 Some(Claim {
                     queue,

@@ -9,7 +9,7 @@ mod dialogue;
 mod relay;
 
 use dialogue::{attack, honest};
-use portcullis_core::policy::Policy;
+use portcullis_core::policy::{Policy, Rule};
 use proptest::prelude::*;
 use relay::{Relay, Server};
 use std::rc::Rc;
@@ -35,6 +35,35 @@ proptest! {
         prop_assert_eq!(text(&relay.client_read), text(&bare));
         prop_assert_eq!(relay.closed, None);
         prop_assert!(relay.server.in_step());
+    }
+
+    /// A client that is found listed at any moment has its message finished and its replies in
+    /// order; then comes the last word, and the server has read one NOOP and nothing behind it.
+    #[test]
+    fn being_found_listed_ends_a_dialogue_between_commands(
+        client in honest(),
+        cuts in prop::collection::vec(1usize..60, 1..20),
+        pipelined in any::<bool>(),
+        found_after in 0usize..60,
+    ) {
+        let bare = Server::dialogue(&client);
+        let mut relay = Relay::new(policy("{}"), &cuts);
+        relay.found_listed_after = Some(found_after);
+        relay.run(&client, pipelined);
+        prop_assert!(relay.server.in_step());
+        let (said, read) = (client.concat(), text(&relay.client_read));
+        if relay.closed.is_none() {
+            prop_assert!(found_after > 0, "the first command was still to come");
+            prop_assert_eq!(text(&relay.server.read), text(&said));
+            prop_assert_eq!(&read, &text(&bare));
+            return Ok(());
+        }
+        prop_assert_eq!(relay.closed, Some(Rule::Dnsbl));
+        let passed = relay.server.read.strip_suffix(b"NOOP\r\n");
+        prop_assert!(passed.is_some_and(|passed| said.starts_with(passed)));
+        let word = read.rfind("554 5.7.1 ").unwrap();
+        prop_assert!(text(&bare).starts_with(&read[..word]), "{}", read);
+        prop_assert_eq!(read[word..].find("\r\n"), Some(read.len() - word - 2));
     }
 
     /// Whatever an attacker pipelines, the server is asked about no more unknown names than the

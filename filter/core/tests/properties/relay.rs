@@ -1,7 +1,7 @@
 //! A session between a client that sends its turns and a plain SMTP server, in small segments.
 
 use crate::dialogue::Turns;
-use portcullis_core::policy::{Policy, Rule};
+use portcullis_core::policy::{Listing, Policy, Rule};
 use portcullis_core::session::{Close, Note, Session};
 use std::rc::Rc;
 
@@ -121,6 +121,8 @@ pub(crate) struct Relay {
     pub(crate) server: Server,
     pub(crate) client_read: Vec<u8>,
     pub(crate) closed: Option<Rule>,
+    /// How many more segments the client sends before it is found listed.
+    pub(crate) found_listed_after: Option<usize>,
     session: Session,
     cuts: Vec<usize>,
     next_cut: usize,
@@ -134,6 +136,7 @@ impl Relay {
             server: Server::new(),
             client_read: Vec::new(),
             closed: None,
+            found_listed_after: None,
             session: Session::new(policy, "203.0.113.7".parse().ok()).0,
             cuts: cuts.to_vec(),
             next_cut: 0,
@@ -185,6 +188,11 @@ impl Relay {
     }
 
     fn client_says(&mut self, segment: &[u8]) {
+        if self.found_listed_after == Some(0) {
+            let notes = self.session.found_listed(Rc::new(Listing::default()));
+            assert_eq!(notes, []);
+        }
+        self.found_listed_after = self.found_listed_after.and_then(|left| left.checked_sub(1));
         self.host.extend_from_slice(segment);
         let offered = std::mem::take(&mut self.host);
         let effects = self.session.client_bytes(&offered);

@@ -90,9 +90,9 @@ pub struct DnsblConfig {
     pub path: String,
     /// How questions are sent.
     pub method: DohMethod,
-    /// Milliseconds a greeting waits for answers at most: 0 to 10000. Answers that come later are
-    /// for the next session.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 10_000)))]
+    /// Milliseconds a greeting waits for answers at most, in steps of 20: 20 to 10000. Answers that
+    /// come later are for the next session.
+    #[cfg_attr(feature = "schema", schemars(range(min = 20, max = 10_000)))]
     pub budget_ms: u32,
     /// Milliseconds an answer is waited for at all: 50 to 30000.
     #[cfg_attr(feature = "schema", schemars(range(min = 50, max = 30_000)))]

@@ -1,5 +1,6 @@
 //! Sequences: what goes in, what comes out.
 
+mod door;
 mod metering;
 mod odd;
 mod passing;

@@ -8,21 +8,21 @@
 
 mod open;
 mod questions;
+mod sharing;
 mod steps;
 
+pub use sharing::Claim;
 pub use steps::{LookUp, LookupNote, Now, Question, Ruling, Steps, Told, Wait};
 
 use super::health::{Health, Standing};
-use super::known::{Finding, Known, Says, Sum, sum};
-use super::slots::{Claimant, Claimed, Slot};
+use super::known::{Finding, Known, Sum, sum};
 use crate::client::Client;
-use crate::policy::{Policy, TextMode};
+use crate::policy::{Listing, LookupMode, Policy, TextMode};
 use hashbrown::HashMap;
 use lru::LruCache;
 use open::{Open, Stage};
 use questions::Questions;
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -33,7 +33,22 @@ use std::time::Duration;
 struct Memory {
     known: Known,
     /// The TXT of the site that weighed most, once asked for.
-    text: Option<Option<Rc<str>>>,
+    text: Option<Reason>,
+}
+
+/// What a site says about a listing, once it was asked.
+#[derive(Debug, Clone)]
+struct Reason {
+    zone: usize,
+    text: Option<Rc<str>>,
+}
+
+/// What can be said of a client without a question.
+enum Recalled {
+    Ruled(Ruling),
+    /// Only its text is not known.
+    Listed(Listing),
+    Nothing,
 }
 
 /// The lookups of one worker; `W` is what a waiting connection is known by.
@@ -59,12 +74,13 @@ impl<W: Copy + Eq> Lookups<W> {
         let config = &policy.config().dnsbl;
         let zones = policy.zones();
         let capacity = NonZeroUsize::new(config.cache.clients as usize);
-        let mut hasher = DefaultHasher::new();
-        zones.domains().for_each(|domain| domain.hash(&mut hasher));
+        // Made for its whole capacity it would take the memory at once, in every machine.
+        let mut memory = LruCache::unbounded();
+        memory.resize(capacity.unwrap_or(NonZeroUsize::MIN));
         Self {
-            fingerprint: fold(hasher.finish()),
+            fingerprint: sharing::fingerprint(zones.domains()),
             health: zones.domains().map(|_| Health::new(config)).collect(),
-            memory: LruCache::new(capacity.unwrap_or(NonZeroUsize::MIN)),
+            memory,
             open: HashMap::new(),
             queued: VecDeque::new(),
             questions: Questions::new(config),
@@ -90,19 +106,15 @@ impl<W: Copy + Eq> Lookups<W> {
             return LookUp::Waits;
         }
         let memory = self.memory.get(&client).cloned();
-        if let Some(ruling) = memory.as_ref().and_then(|memory| self.recall(memory, now)) {
-            return LookUp::Ruled(ruling, Told::Remembered);
-        }
-        if !self
-            .health
-            .iter()
-            .any(|health| health.standing() == Standing::Fit)
-        {
-            return LookUp::Ruled(Ruling::Clear, Told::NoSite);
-        }
-        let soon = self.queued.len().saturating_mul(self.health.len());
-        if self.questions.len().saturating_add(soon) >= self.config().in_flight as usize {
-            return LookUp::Ruled(Ruling::Skipped, Told::Full);
+        let memory = memory.map(|memory| Memory {
+            known: memory.known.fresh(now.seconds(), self.longest()),
+            ..memory
+        });
+        let recalled = memory
+            .as_ref()
+            .map_or(Recalled::Nothing, |m| self.recall(m));
+        if let Some(at_once) = self.at_once(recalled) {
+            return at_once;
         }
         let known = memory.map(|memory| memory.known);
         let known = known.unwrap_or_else(|| Known::nothing(self.policy.zones()));
@@ -112,92 +124,30 @@ impl<W: Copy + Eq> Lookups<W> {
         LookUp::Begins
     }
 
-    /// The next client whose lookup is to begin, with the slot in which workers share what they
-    /// know of it, if they do.
-    pub fn next_queued(&mut self) -> Option<(Client, Option<u32>)> {
-        let client = self.queued.pop_front()?;
-        Some((client, self.slot_of(client)))
-    }
-
-    /// The slot of a client.
-    #[must_use]
-    pub fn slot_of(&self, client: Client) -> Option<u32> {
-        let slots = self.config().cache.shared_slots;
-        let mut hasher = DefaultHasher::new();
-        client.hash(&mut hasher);
-        fold(hasher.finish()).checked_rem(slots)
-    }
-
-    /// Begins a lookup. `slot` is the client's shared slot as it is now; the octets to replace it
-    /// with come back. Pure, since the replacement may have to be tried again; nothing is asked
-    /// before [`Self::begin`] is told what it came to.
-    #[must_use]
-    pub fn claim(&self, client: Client, slot: &[u8], queue: u32, now: Now) -> (Claim, Vec<u8>) {
-        let zones = self.policy.zones();
-        let mut slot = Slot::decode(slot, self.fingerprint, zones.len());
-        let by = Claimant {
-            queue,
-            now: now.seconds(),
-            holds: seconds(self.patience()).saturating_add(1),
-        };
-        let claimed = slot.claim(client, Known::nothing(zones), by, |known| {
-            self.missing(known, now).next().is_none()
-        });
-        (Claim(claimed), slot.encode(self.fingerprint))
-    }
-
-    /// Goes on with a lookup, with what workers share of the client, if they share anything.
-    pub fn begin(&mut self, client: Client, claim: Option<Claim>, now: Now) -> Steps<W> {
-        let mut steps = Steps::default();
-        let until = now.steady.saturating_add(self.patience());
-        let Some(open) = self.open.get_mut(&client) else {
-            return steps;
-        };
-        let (known, stage) = match claim {
-            Some(Claim(Claimed::Mine(known))) => (Some(known), Stage::Asking { left: 0 }),
-            Some(Claim(Claimed::Theirs(known))) => (Some(known), Stage::Elsewhere { until }),
-            None => (None, Stage::Asking { left: 0 }),
-        };
-        if let Some(known) = known {
-            open.known.merge(known);
-        }
-        open.stage = stage;
-        match stage {
-            Stage::Elsewhere { .. } => self.elsewhere.push_back((until, client)),
-            Stage::Queued | Stage::Asking { .. } => self.ask_missing(client, now, &mut steps),
-        }
-        self.weigh(client, now, &mut steps);
-        steps
-    }
-
-    /// Another worker has written down what it found out; `slot` is the client's as it is now.
-    pub fn published(&mut self, client: Client, slot: &[u8], now: Now) -> Steps<W> {
-        let mut steps = Steps::default();
-        let slot = Slot::decode(slot, self.fingerprint, self.health.len());
-        let Some(open) = self.open.get_mut(&client) else {
-            return steps;
-        };
-        if let Stage::Elsewhere { .. } = open.stage {
-            if let Some(known) = slot.known(client) {
-                open.known.merge(known.clone());
+    /// What a client is told without a question: because enough is known, or because nobody can be
+    /// asked now.
+    fn at_once(&self, recalled: Recalled) -> Option<LookUp> {
+        let mut standings = self.health.iter().map(Health::standing);
+        let (told, otherwise) = match recalled {
+            Recalled::Ruled(ruling) => return Some(LookUp::Ruled(ruling, Told::Remembered)),
+            _ if !standings.any(|standing| standing == Standing::Fit) => {
+                (Told::NoSite, Ruling::Clear)
             }
-            open.stage = Stage::Asking { left: 0 };
-            self.ask_missing(client, now, &mut steps);
-            self.weigh(client, now, &mut steps);
-        }
-        steps
+            _ if !self.has_room() => (Told::Full, Ruling::Skipped),
+            Recalled::Listed(_) | Recalled::Nothing => return None,
+        };
+        Some(match recalled {
+            Recalled::Listed(listing) => {
+                LookUp::Ruled(Ruling::Listed(Rc::new(listing)), Told::Remembered)
+            }
+            _ => LookUp::Ruled(otherwise, told),
+        })
     }
 
-    /// What this worker found out of a client, written into its shared slot `slot`; the octets to
-    /// replace it with, and the queues of the workers that wait for it.
-    #[must_use]
-    pub fn publish(&mut self, client: Client, slot: &[u8], now: Now) -> (Vec<u32>, Vec<u8>) {
-        let zones = self.health.len();
-        let mut slot = Slot::decode(slot, self.fingerprint, zones);
-        let nothing = Known(vec![None; zones]);
-        let known = self.memory.peek(&client).map(|memory| &memory.known);
-        let waiting = slot.publish(client, known.unwrap_or(&nothing), now.seconds());
-        (waiting, slot.encode(self.fingerprint))
+    /// Whether one more question may be asked.
+    fn has_room(&self) -> bool {
+        let soon = self.queued.len().saturating_mul(self.health.len());
+        self.questions.len().saturating_add(soon) < self.config().in_flight as usize
     }
 
     /// Time has passed: greetings that have waited long enough go on, sites are tested.
@@ -206,7 +156,7 @@ impl<W: Copy + Eq> Lookups<W> {
         let due = |deadline: Option<&Duration>| deadline.is_some_and(|due| *due <= now.steady);
         while due(self.greetings.front().map(|(due, ..)| due)) {
             if let Some((_, client, waiter)) = self.greetings.pop_front() {
-                self.greet(client, waiter, now, &mut steps);
+                self.greet(client, waiter, &mut steps);
             }
         }
         while due(self.elsewhere.front().map(|(due, _)| due)) {
@@ -217,7 +167,9 @@ impl<W: Copy + Eq> Lookups<W> {
         for ticket in self.questions.overdue(now.steady) {
             steps.append(self.answered(ticket, Err(crate::dnsbl::Fault::Timeout), now));
         }
-        self.test_sites(now, &mut steps);
+        if self.policy.lookup() != LookupMode::Off {
+            self.test_sites(now, &mut steps);
+        }
         steps
     }
 
@@ -244,7 +196,7 @@ impl<W: Copy + Eq> Lookups<W> {
         }
     }
 
-    fn greet(&mut self, client: Client, waiter: W, now: Now, steps: &mut Steps<W>) {
+    fn greet(&mut self, client: Client, waiter: W, steps: &mut Steps<W>) {
         let Some(open) = self.open.get_mut(&client) else {
             return;
         };
@@ -253,7 +205,7 @@ impl<W: Copy + Eq> Lookups<W> {
         };
         open.waiters.swap_remove(at);
         let known = open.known.clone();
-        let ruling = match self.sum(&known, now) {
+        let ruling = match self.sum(&known) {
             // Only its text is missing.
             Sum::Listed(listing) => Ruling::Listed(Rc::new(listing)),
             Sum::Clear | Sum::Open => Ruling::OverBudget,
@@ -261,54 +213,40 @@ impl<W: Copy + Eq> Lookups<W> {
         steps.rulings.push((waiter, ruling));
     }
 
-    fn give_up_on_others(&mut self, client: Client, until: Duration, steps: &mut Steps<W>) {
-        let still = |open: &mut Open<W>| open.stage == Stage::Elsewhere { until };
-        if self.open.get_mut(&client).is_some_and(still)
-            && let Some(open) = self.open.remove(&client)
-        {
-            let rulings = open.waiters.into_iter();
-            steps
-                .rulings
-                .extend(rulings.map(|waiter| (waiter, Ruling::OverBudget)));
-        }
-    }
-
     /// The zones that are to be asked about a client.
-    fn missing<'a>(&'a self, known: &'a Known, now: Now) -> impl Iterator<Item = usize> + 'a {
-        let longest = self.longest();
+    fn missing<'a>(&'a self, known: &'a Known) -> impl Iterator<Item = usize> + 'a {
         let zones = self.health.iter().enumerate();
         let fit = zones.filter(|(_, health)| health.standing() == Standing::Fit);
         fit.map(|(zone, _)| zone)
-            .filter(move |zone| known.fresh(*zone, now.seconds(), longest).is_none())
+            .filter(|zone| known.get(*zone).is_none())
     }
 
-    fn sum(&self, known: &Known, now: Now) -> Sum {
-        let longest = self.longest();
-        sum(
-            self.policy.zones(),
-            self.config().threshold,
-            |zone| known.fresh(zone, now.seconds(), longest),
-            |zone| {
-                self.health
-                    .get(zone)
-                    .map_or(Standing::Untested, Health::standing)
-            },
-        )
+    fn sum(&self, known: &Known) -> Sum {
+        let zones = self.policy.zones();
+        sum(zones, self.config().threshold, known, |zone| {
+            let health = self.health.get(zone);
+            health.map_or(Standing::Untested, Health::standing)
+        })
     }
 
     fn longest(&self) -> u32 {
         self.config().ttl.max_s.max(self.config().ttl.error_s)
     }
 
-    /// What is remembered of a client, if it is enough for a ruling.
-    fn recall(&self, memory: &Memory, now: Now) -> Option<Ruling> {
-        match (self.sum(&memory.known, now), &memory.text) {
-            (Sum::Clear, _) => Some(Ruling::Clear),
-            (Sum::Listed(listing), None) if self.config().text == TextMode::Off => {
-                Some(Ruling::Listed(Rc::new(listing)))
+    /// What is remembered of a client, as far as it is still believed.
+    fn recall(&self, memory: &Memory) -> Recalled {
+        match self.sum(&memory.known) {
+            Sum::Clear => Recalled::Ruled(Ruling::Clear),
+            Sum::Open => Recalled::Nothing,
+            Sum::Listed(listing) if self.config().text == TextMode::Off => {
+                Recalled::Ruled(Ruling::Listed(Rc::new(listing)))
             }
-            (Sum::Listed(listing), Some(text)) => Some(Ruling::Listed(with_text(listing, text))),
-            (Sum::Listed(_), None) | (Sum::Open, _) => None,
+            Sum::Listed(listing) => match &memory.text {
+                Some(reason) if self.policy.zones().domain(reason.zone) == listing.site() => {
+                    Recalled::Ruled(reason.give(listing))
+                }
+                Some(_) | None => Recalled::Listed(listing),
+            },
         }
     }
 
@@ -319,32 +257,17 @@ impl<W: Copy + Eq> Lookups<W> {
             text: None,
         };
         let memory = self.memory.get_or_insert_mut(client, fresh);
-        if matches!(finding.says, Says::Listed(_)) {
-            memory.text = None;
-        }
+        // The answer it explained is another one now.
+        memory.text.take_if(|reason| reason.zone == zone);
         memory.known.set(zone, finding);
     }
 }
 
-/// What became of a claim; opaque to the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim(Claimed);
-
-fn with_text(
-    mut listing: crate::policy::Listing,
-    text: &Option<Rc<str>>,
-) -> Rc<crate::policy::Listing> {
-    listing.text = text.as_deref().map(str::to_owned);
-    Rc::new(listing)
-}
-
-/// Folds a hash to half its width.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "the other half is folded in"
-)]
-fn fold(hash: u64) -> u32 {
-    (hash ^ (hash >> 32)) as u32
+impl Reason {
+    fn give(&self, listing: Listing) -> Ruling {
+        let text = self.text.as_deref().map(str::to_owned);
+        Ruling::Listed(Rc::new(Listing { text, ..listing }))
+    }
 }
 
 fn seconds(duration: Duration) -> u32 {

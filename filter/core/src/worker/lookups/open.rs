@@ -2,9 +2,9 @@
 
 use super::questions::Kind;
 use super::steps::{Now, Ruling, Steps};
-use super::{Known, Lookups, Memory, Sum, with_text};
+use super::{Known, Lookups, Memory, Reason, Sum};
 use crate::client::Client;
-use crate::policy::TextMode;
+use crate::policy::{Listing, TextMode};
 use crate::worker::known::{Finding, Says};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -25,8 +25,10 @@ pub(super) enum Stage {
 #[derive(Debug, Clone)]
 enum Text {
     NotAsked,
-    Asked,
-    Known(Option<Rc<str>>),
+    /// The listing as it was then: what comes of it until the text is here has another site in
+    /// front, perhaps.
+    Asked(Listing),
+    Known(Listing, Reason),
 }
 
 /// One client's lookup.
@@ -34,12 +36,13 @@ enum Text {
 pub(super) struct Open<W> {
     /// The address that is asked about: that of the session which came first.
     address: IpAddr,
+    /// All of it is believed until the lookup is over, however long that takes.
     pub(super) known: Known,
     pub(super) waiters: Vec<W>,
     pub(super) stage: Stage,
     pub(super) ruling: Option<Ruling>,
     text: Text,
-    /// Zones this worker has asked.
+    /// Zones this worker was to ask.
     asked: usize,
 }
 
@@ -64,8 +67,8 @@ impl<W: Copy + Eq> Lookups<W> {
             return;
         };
         let address = open.address;
-        let missing: Vec<usize> = self.missing(&open.known, now).collect();
-        let mut left = 0;
+        let missing: Vec<usize> = self.missing(&open.known).collect();
+        let (asked, mut left) = (missing.len(), 0);
         for zone in missing {
             if self.ask(Kind::Client(client), zone, address, now, steps) {
                 left += 1;
@@ -81,7 +84,7 @@ impl<W: Copy + Eq> Lookups<W> {
         }
         if let Some(open) = self.open.get_mut(&client) {
             open.stage = Stage::Asking { left };
-            open.asked = left;
+            open.asked = asked;
         }
     }
 
@@ -92,19 +95,17 @@ impl<W: Copy + Eq> Lookups<W> {
             return;
         };
         let over = open.stage == Stage::Asking { left: 0 };
-        let ruling = match (&open.ruling, self.sum(&open.known, now), &open.text) {
-            (Some(_), ..) | (None, Sum::Listed(_), Text::Asked) => None,
-            (None, Sum::Clear, _) => Some(Ruling::Clear),
-            (None, Sum::Open, _) => over.then_some(Ruling::Clear),
-            (None, Sum::Listed(listing), Text::Known(text)) => {
-                Some(Ruling::Listed(with_text(listing, text)))
-            }
-            (None, Sum::Listed(listing), Text::NotAsked) => {
-                match self.ask_text(client, listing.site(), now, steps) {
+        let ruling = match (&open.ruling, &open.text) {
+            (Some(_), _) | (None, Text::Asked(_)) => None,
+            (None, Text::Known(listing, reason)) => Some(reason.give(listing.clone())),
+            (None, Text::NotAsked) => match self.sum(&open.known) {
+                Sum::Clear => Some(Ruling::Clear),
+                Sum::Open => over.then_some(Ruling::Clear),
+                Sum::Listed(listing) => match self.ask_text(client, &listing, now, steps) {
                     true => None,
                     false => Some(Ruling::Listed(Rc::new(listing))),
-                }
-            }
+                },
+            },
         };
         let Some(open) = self.open.get_mut(&client) else {
             return;
@@ -115,33 +116,41 @@ impl<W: Copy + Eq> Lookups<W> {
             steps.rulings.extend(rulings);
             open.ruling = Some(ruling);
         }
-        if over && !matches!(open.text, Text::Asked) {
+        if over && !matches!(open.text, Text::Asked(_)) {
             self.end(client, steps);
         }
     }
 
     /// Asks for the text of a listing, if it is wanted; whether it was asked.
-    fn ask_text(&mut self, client: Client, site: &str, now: Now, steps: &mut Steps<W>) -> bool {
-        let zone = self
-            .policy
-            .zones()
-            .domains()
-            .position(|domain| domain == site);
-        let wanted = self.policy.config().dnsbl.text == TextMode::Txt;
+    fn ask_text(
+        &mut self,
+        client: Client,
+        listing: &Listing,
+        now: Now,
+        steps: &mut Steps<W>,
+    ) -> bool {
+        let site = listing.site();
+        let mut domains = self.policy.zones().domains();
+        let zone = domains.position(|domain| domain == site);
+        let wanted = self.policy.config().dnsbl.text == TextMode::Txt && self.has_room();
+        drop(domains);
         let (Some(zone), Some(open), true) = (zone, self.open.get(&client), wanted) else {
             return false;
         };
         let asked = self.ask(Kind::Text(client), zone, open.address, now, steps);
         if let Some(open) = self.open.get_mut(&client).filter(|_| asked) {
-            open.text = Text::Asked;
+            open.text = Text::Asked(listing.clone());
         }
         asked
     }
 
     /// The text of a listing is known, or there is none.
-    pub(super) fn texted(&mut self, client: Client, text: Option<Rc<str>>) {
+    pub(super) fn texted(&mut self, client: Client, zone: usize, text: Option<Rc<str>>) {
         if let Some(open) = self.open.get_mut(&client) {
-            open.text = Text::Known(text);
+            open.text = match std::mem::replace(&mut open.text, Text::NotAsked) {
+                Text::Asked(listing) => Text::Known(listing, Reason { zone, text }),
+                other @ (Text::NotAsked | Text::Known(..)) => other,
+            };
         }
     }
 
@@ -150,8 +159,8 @@ impl<W: Copy + Eq> Lookups<W> {
             return;
         };
         let text = match open.text {
-            Text::Known(text) => Some(text),
-            Text::NotAsked | Text::Asked => None,
+            Text::Known(_, reason) => Some(reason),
+            Text::NotAsked | Text::Asked(_) => None,
         };
         let known = open.known;
         self.memory.put(client, Memory { known, text });

@@ -86,6 +86,19 @@ impl Questions {
     }
 }
 
+#[cfg(test)]
+impl<W> Lookups<W> {
+    /// The next but one ticket is the last before they begin anew.
+    pub(in crate::worker) fn wind_tickets_on(&mut self) {
+        self.questions.next_ticket = u32::MAX - 2;
+    }
+
+    /// Questions without an answer, and clients remembered.
+    pub(in crate::worker) fn load(&self) -> (usize, usize) {
+        (self.questions.len(), self.memory.len())
+    }
+}
+
 impl<W: Copy + Eq> Lookups<W> {
     /// A question has come back: the body of a response that is one (RFC 8484), or what became of
     /// it instead.
@@ -113,7 +126,7 @@ impl<W: Copy + Eq> Lookups<W> {
             }
             Kind::Text(client) => {
                 let text = body.ok().and_then(|body| read_text(body, name));
-                self.texted(client, text.map(Into::into));
+                self.texted(client, zone, text.map(Into::into));
                 self.weigh(client, now, &mut steps);
             }
             Kind::Test(point) => {
