@@ -29,7 +29,8 @@ impl Session {
                 self.counts.rejected += 1;
                 self.looks_suspect(effects);
                 let rule = self.policy.after_unpaired_rejection(&self.counts);
-                if let Some(verdict) = rule.and_then(|rule| self.judge(rule, &mut effects.notes)) {
+                let verdict = rule.and_then(|rule| self.judge(rule, &mut effects.notes));
+                if let Some(verdict) = self.condemned.or(verdict) {
                     passage.put(&self.close(verdict, effects));
                     return;
                 }

@@ -299,6 +299,18 @@ fn a_client_that_has_closed_its_side_is_told_as_well() {
 }
 
 #[test]
+fn out_of_step_the_next_unknown_recipient_is_the_last() {
+    let mut talk = Talk::in_transaction("{}");
+    talk.server("250 nobody asked\r\n");
+    condemned(&mut talk);
+    assert_eq!(talk.client("RSET\r\n"), "RSET\r\n");
+    assert_eq!(talk.server("250 Ok\r\n"), "250 Ok\r\n");
+    let read = talk.server(UNKNOWN);
+    assert_eq!(read, format!("{UNKNOWN}{REFUSAL}"));
+    assert_eq!(talk.closed_by(), Some(Rule::Dnsbl));
+}
+
+#[test]
 fn being_found_listed_means_nothing_where_no_rule_acts() {
     let mut observed = Talk::in_transaction(r#"{"mode": "observe"}"#);
     let notes = observed.session.found_listed(listing());
