@@ -1,6 +1,6 @@
 //! Reply filters: which addresses of an answer count (postconf(5), `postscreen_dnsbl_sites`).
 
-use super::site::SiteError;
+use super::error::SiteError;
 use std::fmt;
 use std::net::Ipv4Addr;
 

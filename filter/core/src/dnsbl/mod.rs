@@ -6,6 +6,7 @@
 //! comes back.
 
 mod doh;
+mod error;
 mod fault;
 mod filter;
 mod message;
@@ -16,9 +17,10 @@ mod text;
 mod zones;
 
 pub use doh::{MAX_BODY, Method, Request, check_response, request};
+pub use error::SiteError;
 pub use fault::Fault;
 pub use message::{Answer, RecordType, question, read_answer, read_text};
 pub use name::query_name;
 pub use reserved::is_reserved;
-pub use site::{MAX_WEIGHT, Site, SiteError};
+pub use site::{MAX_WEIGHT, Site};
 pub use zones::Zones;

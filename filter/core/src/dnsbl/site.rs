@@ -1,9 +1,9 @@
 //! Sites: one blacklist, which of its answers count, and how much.
 
+use super::error::SiteError;
 use super::filter::Filter;
 use std::fmt;
 use std::net::Ipv4Addr;
-use thiserror::Error;
 
 /// The heaviest weight, either way. Postfix sets no bound; this one keeps sums far from overflow.
 pub const MAX_WEIGHT: i32 = 1000;
@@ -26,16 +26,6 @@ pub struct Site {
     domain: String,
     filter: Option<Filter>,
     weight: i32,
-}
-
-/// What is wrong with a site.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("at octet {position}: expected {expected}")]
-pub struct SiteError {
-    /// Where in the text, in octets from 0.
-    pub position: usize,
-    /// What would do.
-    pub expected: &'static str,
 }
 
 impl Site {
