@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
 use h2::{Reason, server::SendResponse};
 use http::{Method, Request, header};
 use tokio::{
@@ -32,6 +32,8 @@ use crate::{
 pub enum Then {
     /// As it should.
     Answer(Reply),
+    /// As if this name had been asked for.
+    AnswerTo(&'static str, Reply),
     /// With an HTTP status and no message.
     Status(u16),
     /// With a message that is called something else.
@@ -270,6 +272,10 @@ async fn exchange(
     time::sleep(response.after).await;
     match response.then {
         Then::Answer(reply) => send(&mut respond, 200, MEDIA_TYPE, reply.to(&message)?).await,
+        Then::AnswerTo(name, reply) => {
+            let (other, _) = message::read_question(message::ask(name, "A")?)?;
+            send(&mut respond, 200, MEDIA_TYPE, reply.to(&other)?).await
+        }
         Then::Status(status) => send(&mut respond, status, "text/plain", Vec::new()).await,
         Then::ContentType(kind, reply) => send(&mut respond, 200, kind, reply.to(&message)?).await,
         Then::Octets(octets) => send(&mut respond, 200, MEDIA_TYPE, octets).await,
@@ -290,8 +296,8 @@ async fn question(request: Request<h2::RecvStream>) -> Result<Vec<u8>, Error> {
     let message = parameters
         .into_iter()
         .find_map(|parameter| parameter.strip_prefix("dns="));
-    URL_SAFE_NO_PAD
-        .decode(message.unwrap_or_default())
+    BASE64URL_NOPAD
+        .decode(message.unwrap_or_default().as_bytes())
         .map_err(Error::dns("reading a question"))
 }
 

@@ -6,17 +6,21 @@
 
 mod client;
 mod fake;
+mod gate;
 mod message;
 mod ports;
 mod rbldnsd;
 mod resolver;
+mod scripted;
 mod zone;
 
 pub use client::{DohAnswer, ask};
 pub use fake::{FakeDoh, Response, Then};
+pub use gate::{Gate, TESTERS, Told, asking, by_last_octet, crowd, of_list, take_leave};
 pub use message::{Question, Record, Reply};
 pub use rbldnsd::Rbldnsd;
 pub use resolver::{DohServer, Resolver};
+pub use scripted::{Asked, Scripted, scripted, test_point};
 pub use zone::{Zone, query_name};
 
 /// What a DNS message travels as (RFC 8484 section 6).
