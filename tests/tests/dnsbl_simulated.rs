@@ -53,17 +53,25 @@ fn policy(more: Value) -> Value {
     json!({ "dnsbl": dnsbl, "sessions": { "max_per_client": null } })
 }
 
+/// Two workers that have just begun.
+fn untested(
+    policy: &Value,
+    cluster: impl FnMut(&HttpRequest) -> HttpAnswer + Send + 'static,
+) -> Result<Simulator> {
+    let builder = Simulator::builder(paths::wasm()?)
+        .plugin_config(policy.to_string())
+        .workers(2)
+        .cluster("dnsbl", cluster)
+        .echo_cluster("portcullis_refusals");
+    Ok(builder.build()?)
+}
+
 /// Two workers whose sites have been tested.
 fn simulator(
     policy: &Value,
     cluster: impl FnMut(&HttpRequest) -> HttpAnswer + Send + 'static,
 ) -> Result<Simulator> {
-    let mut sim = Simulator::builder(paths::wasm()?)
-        .plugin_config(policy.to_string())
-        .workers(2)
-        .cluster("dnsbl", cluster)
-        .echo_cluster("portcullis_refusals")
-        .build()?;
+    let mut sim = untested(policy, cluster)?;
     sim.advance(millis(100));
     Ok(sim)
 }
@@ -246,6 +254,17 @@ fn lists_that_are_none_are_switched_off_until_they_are_mended() -> Result<()> {
         sim.advance(millis(20));
         assert!(is_refusal(&reads(&mut sim, conn)), "{why}");
     }
+    Ok(())
+}
+
+#[test]
+fn who_comes_before_the_sites_are_tested_waits_for_it() -> Result<()> {
+    let (_, mut answers) = scripted(one_list);
+    let delayed = move |request: &HttpRequest| answers(request).after(millis(30));
+    let mut sim = untested(&policy(json!({})), delayed)?;
+    let conn = open(&mut sim, 0, LISTED);
+    sim.advance(millis(200));
+    assert!(is_refusal(&reads(&mut sim, conn)));
     Ok(())
 }
 

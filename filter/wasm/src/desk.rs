@@ -10,7 +10,7 @@ use crate::worker::{Errand, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::dnsbl::{Fault, check_response};
 use portcullis_core::policy::Rule;
-use portcullis_core::worker::{Question, Ruling, Steps, Wait};
+use portcullis_core::worker::{Question, Ruling, SlotId, Steps, Wait};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Status};
 use std::cell::RefCell;
@@ -73,6 +73,7 @@ impl<'a> Desk<'a> {
         worker.set_pace();
         drop(worker);
         self.carry_out(steps);
+        self.begin();
     }
 
     /// A response is at hand. Envoy tells of one that was cut off by giving it no headers.
@@ -97,6 +98,8 @@ impl<'a> Desk<'a> {
         };
         drop(worker);
         self.carry_out(steps);
+        // Those that waited for the sites' first tests.
+        self.begin();
     }
 
     fn carry_out(&self, mut steps: Steps<u32>) {
@@ -200,6 +203,6 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn slot_key(slot: u32) -> String {
+fn slot_key(slot: SlotId) -> String {
     format!("portcullis.dnsbl.{slot}")
 }

@@ -4,13 +4,12 @@ use super::config::{DnsblConfig, RepliesConfig};
 use super::error::ConfigError;
 use super::reply_text::{Facts, ReplyText};
 use super::verdict::Rule;
-use std::collections::BTreeMap;
 
 /// The reply lines of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replies {
     lines: Vec<ReplyText>,
-    by_site: BTreeMap<String, ReplyText>,
+    by_site: Vec<(String, ReplyText)>,
 }
 
 /// A line's place among them.
@@ -48,7 +47,7 @@ impl Replies {
         ];
         let mut replies = Self {
             lines: Vec::new(),
-            by_site: BTreeMap::new(),
+            by_site: Vec::new(),
         };
         for (name, text) in lines {
             replies.lines.extend(read("replies", name, text, errors));
@@ -73,11 +72,12 @@ impl Replies {
             Rule::OwnList => Line::Listed,
             Rule::Sessions => Line::Sessions,
         };
-        let own = facts
-            .listing
-            .and_then(|listing| self.by_site.get(listing.site()));
+        let own = facts.listing.and_then(|listing| {
+            let mut own = self.by_site.iter();
+            own.find(|(site, _)| site == listing.site())
+        });
         match own.filter(|_| rule == Rule::Dnsbl) {
-            Some(own) => own.line(facts),
+            Some((_, own)) => own.line(facts),
             None => self.line(line, facts),
         }
     }

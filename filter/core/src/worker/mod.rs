@@ -17,6 +17,8 @@ mod tests;
 
 pub use closing::Closing;
 pub use health::{Standing, TestPoint, Unfit};
-pub use lookups::{Claim, LookUp, LookupNote, Lookups, Now, Question, Ruling, Steps, Told, Wait};
+pub use lookups::{
+    Claim, LookUp, LookupNote, Lookups, Now, Question, Ruling, SlotId, Steps, Told, Wait,
+};
 pub use sessions::{Seat, Sessions};
 pub use slots::MAX_ENTRIES;

@@ -11,7 +11,7 @@ mod questions;
 mod sharing;
 mod steps;
 
-pub use sharing::Claim;
+pub use sharing::{Claim, SlotId};
 pub use steps::{LookUp, LookupNote, Now, Question, Ruling, Steps, Told, Wait};
 
 use super::health::{Health, Standing};
@@ -130,7 +130,7 @@ impl<W: Copy + Eq> Lookups<W> {
         let mut standings = self.health.iter().map(Health::standing);
         let (told, otherwise) = match recalled {
             Recalled::Ruled(ruling) => return Some(LookUp::Ruled(ruling, Told::Remembered)),
-            _ if !standings.any(|standing| standing == Standing::Fit) => {
+            _ if standings.all(|standing| matches!(standing, Standing::Unfit(_))) => {
                 (Told::NoSite, Ruling::Clear)
             }
             _ if !self.has_room() => (Told::Full, Ruling::Skipped),

@@ -4,8 +4,10 @@ use super::open::{Open, Stage};
 use super::steps::{Now, Ruling, Steps};
 use super::{Lookups, seconds};
 use crate::client::Client;
+use crate::worker::health::{Health, Standing};
 use crate::worker::known::Known;
 use crate::worker::slots::{Claimant, Claimed, Slot};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -13,21 +15,43 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim(Claimed);
 
+/// A slot's name. Policies with other sites have other slots: two listeners of one host would
+/// wipe out each other's claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SlotId {
+    sites: u32,
+    number: u32,
+}
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.sites, self.number)
+    }
+}
+
 impl<W: Copy + Eq> Lookups<W> {
     /// The next client whose lookup is to begin, with the slot in which workers share what they
-    /// know of it, if they do.
-    pub fn next_queued(&mut self) -> Option<(Client, Option<u32>)> {
+    /// know of it, if they do. None begins before all sites have been tested, which takes one
+    /// answer each: until then clients wait, rather than be let in unasked.
+    pub fn next_queued(&mut self) -> Option<(Client, Option<SlotId>)> {
+        let mut standings = self.health.iter().map(Health::standing);
+        if standings.any(|standing| standing == Standing::Untested) {
+            return None;
+        }
         let client = self.queued.pop_front()?;
         Some((client, self.slot_of(client)))
     }
 
     /// The slot of a client.
     #[must_use]
-    pub fn slot_of(&self, client: Client) -> Option<u32> {
-        let slots = self.config().cache.shared_slots;
+    pub fn slot_of(&self, client: Client) -> Option<SlotId> {
         let mut hasher = DefaultHasher::new();
         client.hash(&mut hasher);
-        fold(hasher.finish()).checked_rem(slots)
+        let number = fold(hasher.finish()).checked_rem(self.config().cache.shared_slots)?;
+        Some(SlotId {
+            sites: self.fingerprint,
+            number,
+        })
     }
 
     /// Begins a lookup. `slot` is the client's shared slot as it is now; the octets to replace it

@@ -38,7 +38,7 @@ pub enum LookUp {
     Ruled(Ruling, Told),
     /// Another session's will do.
     Waits,
-    /// It is to begin: [`super::Lookups::next_queued`].
+    /// It is to begin: [`super::Lookups::next_queued`], now and whenever answers have come.
     Begins,
 }
 

@@ -36,19 +36,20 @@ fn tested_after(bench: &mut Bench) -> u64 {
 }
 
 #[test]
-fn sites_are_asked_once_both_test_points_are_good() {
+fn clients_wait_until_both_test_points_are_good() {
     let mut bench = Bench::untested(&policy(ONE_SITE));
-    let ruling = at_once(bench.come("203.0.113.7", 1), Told::NoSite);
-    assert_eq!(ruling, Ruling::Clear);
+    assert_eq!(bench.come("203.0.113.7", 1), LookUp::Begins);
+    assert_eq!(bench.names(), [""; 0]);
     bench.tick();
     assert_eq!(bench.names(), ["2.0.0.127.bl.test", "1.0.0.127.bl.test"]);
     let tested = LookupNote::Tested(0);
     assert_eq!(bench.notes, [tested, tested]);
     bench.says("2.0.0.127.bl.test", &GOOD[0]);
-    at_once(bench.come("203.0.113.7", 1), Told::NoSite);
+    assert_eq!(bench.lookups.next_queued(), None);
     bench.says("1.0.0.127.bl.test", &GOOD[1]);
     assert_eq!(standings(&mut bench), [Standing::Fit]);
-    assert_eq!(bench.come("203.0.113.7", 1), LookUp::Begins);
+    bench.begin();
+    assert_eq!(bench.names(), ["7.113.0.203.bl.test"]);
     bench.tick();
     assert_eq!(bench.asked.len(), 1, "and not tested again at once");
 }

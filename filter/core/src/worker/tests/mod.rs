@@ -104,12 +104,16 @@ impl Bench {
 
     fn come_to(&mut self, from: &str, waiter: u32, wait: Wait) -> LookUp {
         let came = (self.lookups).look_up(address(from), waiter, wait, self.now);
-        if came == LookUp::Begins {
-            let (client, _) = self.lookups.next_queued().unwrap();
+        self.begin();
+        came
+    }
+
+    /// Begins what waits for it.
+    fn begin(&mut self) {
+        while let Some((client, _)) = self.lookups.next_queued() {
             let steps = self.lookups.begin(client, None, self.now);
             self.take(steps);
         }
-        came
     }
 
     /// Answers the first question for `record` whose name ends in `name`.

@@ -1,6 +1,7 @@
 //! Workers that share what they find out.
 
 use super::*;
+use crate::worker::SlotId;
 use hashbrown::HashMap;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -10,7 +11,7 @@ const NAME: &str = "7.113.0.203.bl.test";
 
 /// Workers over one map of slots; each one's queue is its place here.
 pub(super) struct Workers {
-    slots: HashMap<u32, Vec<u8>>,
+    slots: HashMap<SlotId, Vec<u8>>,
     pub(super) benches: Vec<Bench>,
 }
 
@@ -23,7 +24,7 @@ impl Workers {
         }
     }
 
-    fn slot(&self, at: usize, client: Client) -> (u32, Vec<u8>) {
+    fn slot(&self, at: usize, client: Client) -> (SlotId, Vec<u8>) {
         let slot = self.benches[at].lookups.slot_of(client).unwrap();
         (slot, self.slots.get(&slot).cloned().unwrap_or_default())
     }
@@ -184,8 +185,27 @@ fn others_sites_and_garbage_in_a_slot_are_nothing() {
     workers.come(0, CLIENT, 1, Wait::Greeting);
     assert_eq!(workers.benches[0].names(), [NAME]);
     let mut workers = Workers::new(1, ONE_SITE);
-    workers.slots = (0..4096).map(|slot| (slot, vec![1, 2, 3])).collect();
+    let client = workers.benches[0].policy.client(address(CLIENT));
+    let (slot, _) = workers.slot(0, client);
+    workers.slots.insert(slot, vec![1, 2, 3]);
     workers.come(0, CLIENT, 1, Wait::Greeting);
     workers.says(0, NAME, A, &listed());
     assert_eq!(sites(&workers.benches[0].ruling_of(1)).0.len(), 1);
+}
+
+#[test]
+fn policies_with_other_sites_have_other_slots() {
+    let slot = |sites: &str| {
+        let bench = Bench::with(&format!(r#""sites": [{sites}]"#));
+        let client = bench.policy.client(address(CLIENT));
+        bench.lookups.slot_of(client).unwrap()
+    };
+    let one = slot(r#""bl.test""#);
+    assert_eq!(
+        slot(r#""bl.test=127.0.0.2*3""#),
+        one,
+        "weights do not matter"
+    );
+    assert_ne!(slot(r#""other.test""#), one);
+    assert_ne!(slot(r#""bl.test", "other.test""#), one);
 }
