@@ -48,7 +48,9 @@ pub struct SessionsConfig {
 impl Default for SessionsConfig {
     fn default() -> Self {
         Self {
-            max_per_client: Some(20),
+            // Postfix's own default (smtpd_client_connection_count_limit): honest senders with
+            // twenty sessions open the next one before the server has let go of the last.
+            max_per_client: Some(50),
         }
     }
 }
