@@ -99,7 +99,7 @@ clean: ## remove what was built here (not what set-up installed)
 # -- Building ----------------------------------------------------------------
 
 .PHONY: wasm
-wasm: setup-wasm-toolchain ## build target/portcullis.wasm
+wasm: setup-wasm-toolchain setup-wasm-opt ## build target/portcullis.wasm
 	@scripts/wasm-build '$(PORTCULLIS_WASM)' $(CARGO_FLAGS)
 
 .PHONY: build
@@ -148,7 +148,7 @@ schema-check: setup-rust ## fails when envoy/policy.schema.json is stale
 
 # -- Set-up ------------------------------------------------------------------
 
-STEPS := rust wasm-toolchain envoy packages python-clients node wasm-bindgen-runner
+STEPS := rust wasm-toolchain wasm-opt envoy packages python-clients node wasm-bindgen-runner
 
 .PHONY: setup
 setup: $(STEPS:%=setup-%) ## install all that the targets above need (they do it themselves, too)
