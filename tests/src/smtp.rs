@@ -3,7 +3,8 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -41,12 +42,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects; says and reads nothing.
+    /// Connects; says and reads nothing. On IPv4 each comes from a loopback address of its own, so
+    /// that nothing is remembered of it.
     ///
     /// # Errors
     /// [`Error::Smtp`] if the connection is refused.
     pub fn connect(to: SocketAddr) -> Result<Self, Error> {
-        Self::wrap(TcpStream::connect_timeout(&to, PATIENCE), to)
+        static NEXT: AtomicU16 = AtomicU16::new(1);
+        if to.is_ipv6() {
+            return Self::wrap(TcpStream::connect_timeout(&to, PATIENCE), to);
+        }
+        let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        Self::connect_from(Ipv4Addr::new(127, 90, high, low).into(), to)
     }
 
     /// Connects from a chosen local address, such as 127.20.0.1.

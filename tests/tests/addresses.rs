@@ -1,6 +1,6 @@
 //! Who the client is: on IPv6, behind a front proxy, and towards the server.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use portcullis_tests::{
@@ -23,7 +23,8 @@ fn behind_proxy(config: EnvoyConfig) -> EnvoyConfig {
 
 /// A client as a front proxy presents it, greeted.
 fn proxied(stand: &Stand, header: &[u8]) -> Result<Client> {
-    let mut client = Client::connect(stand.envoy.address())?;
+    let front = Ipv4Addr::LOCALHOST.into();
+    let mut client = Client::connect_from(front, stand.envoy.address())?;
     client.send(header)?;
     client.reply()?;
     Ok(client)
@@ -72,6 +73,14 @@ fn a_client_on_ipv6_is_judged_and_named() -> Result<()> {
     Ok(())
 }
 
+/// The next address, of IPv6 in the next /64.
+fn next_client(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) + 1).into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) + (1 << 64)).into(),
+    }
+}
+
 #[test]
 fn clients_behind_a_front_proxy_are_told_apart() -> Result<()> {
     let policy = json!({ "exempt": { "networks": ["203.0.113.0/24", "2001:db8:7::/48"] } });
@@ -86,11 +95,13 @@ fn clients_behind_a_front_proxy_are_told_apart() -> Result<()> {
     ];
     for (number, (client, server, answered)) in cases.into_iter().enumerate() {
         let client: SocketAddr = client.parse()?;
+        // The second one must not be known for what the first one did.
+        let other = SocketAddr::new(next_client(client.ip()), client.port());
         let headers = [
-            proxy_header::version_1(client, server),
-            proxy_header::version_2(client, server)?,
+            (client, proxy_header::version_1(client, server)),
+            (other, proxy_header::version_2(other, server)?),
         ];
-        for (version, header) in headers.iter().enumerate() {
+        for (version, (client, header)) in headers.iter().enumerate() {
             let mut connection = proxied(&stand, header)?;
             assert_eq!(guesses_answered(&mut connection)?, answered, "{client}");
             drop(connection);

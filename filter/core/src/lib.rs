@@ -6,6 +6,7 @@
 //!
 //! - [`smtp`]: what is being said: line framing, commands, replies, the tracker that pairs them.
 //! - [`dnsbl`]: whom others list: DNS blacklists, what to ask them and what their answers mean.
+//! - [`ledger`]: whom we list: what is remembered of clients over all their sessions.
 //! - [`client`]: who says it: all addresses of one prefix.
 //! - [`policy`]: what we think of it: configuration, what counts as a rejection, rules, verdicts.
 //! - [`session`]: one connection, the only place that joins the two.
@@ -14,6 +15,7 @@
 
 pub mod client;
 pub mod dnsbl;
+pub mod ledger;
 pub mod policy;
 pub mod session;
 pub mod smtp;

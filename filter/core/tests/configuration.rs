@@ -37,6 +37,50 @@ fn values_out_of_range_name_path_value_and_mend() {
             "rcpt.max_total: expected 1..=100000, got 100001",
         ),
         (
+            r#"{"ledger": {"max_score": 0}}"#,
+            "ledger.max_score: expected 1..=10000, got 0",
+        ),
+        (
+            r#"{"ledger": {"listing": {"first_s": 600, "max_s": 599}}}"#,
+            "ledger.listing.max_s: expected 600..=2592000, got 599",
+        ),
+        (
+            r#"{"ledger": {"standing": {"min_delivered": 10001}}}"#,
+            "ledger.standing.min_delivered: expected 1..=10000, got 10001",
+        ),
+        (
+            r#"{"ledger": {"slots": 65537}}"#,
+            "ledger.slots: expected 0..=65536, got 65537",
+        ),
+        (
+            r#"{"attack": {"enter_percent": 40, "leave_percent": 41}}"#,
+            "attack.leave_percent: expected 0..=40, got 41",
+        ),
+        (
+            r#"{"attack": {"clients_per_name": 1}}"#,
+            "attack.clients_per_name: expected 2..=32, got 1",
+        ),
+        (
+            r#"{"unknown": {"ttl_s": 3601}}"#,
+            "unknown.ttl_s: expected 1..=3600, got 3601",
+        ),
+        (
+            r#"{"traps": {"recipients": ["a@b.test", "a b@b.test"]}}"#,
+            r#"traps.recipients[1]: expected 1 to 320 octets without blanks, as "sales-old@example.com", got "a b@b.test""#,
+        ),
+        (
+            r#"{"fleet": {"prefix": "a:b"}}"#,
+            r#"fleet.prefix: expected 1 to 64 letters, digits, dots, underscores and hyphens, got "a:b""#,
+        ),
+        (
+            r#"{"fleet": {"authorization": "Basic \u00e9"}}"#,
+            r#"fleet.authorization: expected 1 to 1024 printable octets, as "Basic ...", got something else"#,
+        ),
+        (
+            r#"{"refusal": {"cluster": null}, "tarpit": {"sessions": 5}}"#,
+            "tarpit.sessions: expected 0 without refusal.cluster, where such dialogues are played, got 5",
+        ),
+        (
             r#"{"reset": {"max_wasted": 0}}"#,
             "reset.max_wasted: expected 1..=1000, got 0",
         ),

@@ -1,9 +1,11 @@
 //! What becomes of a connection before its first byte.
 
 use crate::host;
+use crate::ledger;
 use crate::notes;
 use crate::worker::{Errand, Waiting, Worker};
 use portcullis_core::client::Client;
+use portcullis_core::ledger::Account;
 use portcullis_core::policy::{Listing, LookupMode, Rule};
 use portcullis_core::session::{Door, Session};
 use portcullis_core::worker::{LookUp, Ruling, Seat, Wait};
@@ -47,14 +49,11 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
         return arrival(None, Way::On);
     }
     let client = policy.client(address);
-    let limit = policy.config().sessions.max_per_client;
-    let mut seat = Some(client);
-    if worker.sessions.begin(client, limit) == Seat::None {
-        seat = None;
-        if refused(worker, &session, Rule::Sessions, None) == Door::Refused {
-            return arrival(None, Way::On);
-        }
-    }
+    let seat = match take_seat(worker, context_id, &session, client) {
+        Seated::Refused => return arrival(None, Way::On),
+        Seated::Standing => None,
+        Seated::Taken => Some(client),
+    };
     if policy.lookup() != LookupMode::Connect {
         return arrival(seat, Way::On);
     }
@@ -65,6 +64,51 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
     };
     let way = look_up(worker, context_id, &session, address, wait);
     arrival(seat, way)
+}
+
+/// Where a client was put.
+enum Seated {
+    Taken,
+    /// There was no room for it, but it is only observed.
+    Standing,
+    Refused,
+}
+
+/// Gives the session a place among those of its client, unless that is listed or has too many.
+fn take_seat(
+    worker: &mut Worker,
+    context_id: u32,
+    session: &Rc<RefCell<Session>>,
+    client: Client,
+) -> Seated {
+    worker.tell_time();
+    let known = worker.watch.clone().map(|watch| {
+        let entry = ledger::recall(worker, client);
+        (watch, entry)
+    });
+    let listed = known
+        .as_ref()
+        .and_then(|(watch, entry)| entry.listing(watch.now()));
+    if listed.is_some() && refused(worker, session, Rule::Ledger, None) == Door::Refused {
+        return Seated::Refused;
+    }
+    let limit = worker.policy.config().sessions.max_per_client;
+    let open = || {
+        let (watch, entry) = known?;
+        Some(Rc::new(Account::new(client, entry, watch)))
+    };
+    match worker.roster.begin(client, context_id, limit, open) {
+        Seat::Taken(account) => {
+            if let Some(account) = account {
+                session.borrow_mut().charge_to(account);
+            }
+            Seated::Taken
+        }
+        Seat::None if refused(worker, session, Rule::Sessions, None) == Door::Refused => {
+            Seated::Refused
+        }
+        Seat::None => Seated::Standing,
+    }
 }
 
 /// Has the client of a session under way looked up.

@@ -6,7 +6,9 @@
 //! - `host`: the hostcalls whose statuses matter, none of which can panic.
 //! - `root`: one worker: configuration, its queue, its tick.
 //! - `desk`: its DNSBL lookups: questions out, answers in, connections let on or refused.
-//! - `stream`: one connection.
+//! - `ledger`: what is remembered of clients, and what follows when one is listed.
+//! - `stream`: one connection as the host sees it.
+//! - `connection`: what passes through it.
 //! - `door`: what becomes of a connection before its first byte.
 //! - `notes`: what sessions and lookups have to tell, logged and counted.
 //! - `worker`: what root and streams of one worker share.
@@ -17,9 +19,11 @@
     reason = "the entry point is made by `proxy_wasm::main!`"
 )]
 
+mod connection;
 mod desk;
 mod door;
 mod host;
+mod ledger;
 mod metrics;
 mod notes;
 mod root;

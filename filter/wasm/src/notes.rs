@@ -1,7 +1,9 @@
 //! What sessions and lookups have to tell, logged and counted.
 
 use crate::metrics::Metrics;
+use portcullis_core::client::Client;
 use portcullis_core::dnsbl::Zones;
+use portcullis_core::ledger::{Alert, Listing};
 use portcullis_core::policy::Verdict;
 use portcullis_core::session::{Note, Session};
 use portcullis_core::worker::{LookupNote, Ruling, Standing, Told};
@@ -45,6 +47,33 @@ fn log_verdict(client: &str, act: &str, verdict: &Verdict) {
         counts.consecutive,
         counts.wasted
     );
+}
+
+/// Tells of a new listing.
+pub(crate) fn tell_listing(metrics: &mut Metrics, client: Client, listing: Listing) {
+    let Listing {
+        until,
+        reason,
+        times,
+    } = listing;
+    let reason = reason.name();
+    let name = format!("portcullis_listed_{}_total", reason.replace('.', "_"));
+    metrics.count(&name, 1);
+    log::info!("client={client} verdict=list rule={reason} until={until} times={times}");
+}
+
+/// Tells that an attack has begun or is over.
+pub(crate) fn tell_alert(metrics: &mut Metrics, alert: Alert) {
+    match alert {
+        Alert::Attack => {
+            metrics.count("portcullis_attacks_begun_total", 1);
+            log::warn!("an attack is under way: limits are tightened");
+        }
+        Alert::Calm => {
+            metrics.count("portcullis_attacks_over_total", 1);
+            log::warn!("the attack is over");
+        }
+    }
 }
 
 /// Tells what the lookups note.

@@ -2,6 +2,7 @@
 
 use crate::desk::Desk;
 use crate::host;
+use crate::ledger;
 use crate::stream::Stream;
 use crate::worker::{Errand, Worker};
 use portcullis_core::policy::Policy;
@@ -46,6 +47,11 @@ impl Root {
     fn run(&self, errand: Errand) {
         let done = match errand {
             Errand::Close(id) => host::as_context(id, self.context_id, host::close),
+            Errand::GoOn(id) => return self.go_on(id),
+            Errand::Listed(client) => {
+                let worker = self.worker.iter();
+                return worker.for_each(|worker| ledger::cut(worker, self.context_id, client));
+            }
             Errand::LookUp => return self.desk().iter().for_each(Desk::begin),
             Errand::Published(client) => {
                 let desk = self.desk();
@@ -71,6 +77,22 @@ impl Root {
     }
 }
 
+impl Root {
+    /// Lets a connection go on, or the one behind it if it is gone.
+    fn go_on(&self, id: u32) {
+        let Some(worker) = &self.worker else { return };
+        let connection = worker.borrow().connections.get(&id).cloned();
+        let Some(connection) = connection else { return };
+        let done = host::as_context(id, self.context_id, || connection.go_on());
+        if let Err(refused) = done {
+            log::debug!("a connection that waited is gone: {refused}");
+            if let Some(client) = connection.seat() {
+                ledger::wake(&mut worker.borrow_mut(), client);
+            }
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(
         &mut self,
@@ -90,7 +112,9 @@ impl RootContext for Root {
         match self.start() {
             Ok(worker) => {
                 let worker = self.worker.insert(Rc::new(RefCell::new(worker)));
-                worker.borrow_mut().set_pace();
+                let mut worker = worker.borrow_mut();
+                worker.set_pace();
+                worker.tell_time();
                 true
             }
             Err(error) => {
@@ -109,16 +133,24 @@ impl RootContext for Root {
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
+        // What these errands put into the queue has a callback of its own: what they send on has
+        // not left before this one is over.
+        let mut errands = Vec::new();
         while let Ok(Some(message)) = hostcalls::dequeue_shared_queue(queue) {
-            if let Some(errand) = Errand::decode(&message) {
-                self.run(errand);
-            }
+            errands.extend(Errand::decode(&message));
+        }
+        for errand in errands {
+            self.run(errand);
         }
     }
 
     fn on_tick(&mut self) {
         let due = match &self.worker {
-            Some(worker) => worker.borrow_mut().ticked(),
+            Some(worker) => {
+                let mut worker = worker.borrow_mut();
+                worker.tell_time();
+                worker.ticked()
+            }
             None => return,
         };
         for context_id in due {

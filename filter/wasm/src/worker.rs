@@ -1,19 +1,27 @@
 //! What the root and the connections of one worker share.
 
+use crate::connection::Connection;
 use crate::host;
+use crate::ledger;
 use crate::metrics::Metrics;
+use crate::notes;
 use hashbrown::HashMap;
 use portcullis_core::client::Client;
+use portcullis_core::ledger::Watch;
 use portcullis_core::policy::{LookupMode, Policy};
 use portcullis_core::session::Session;
-use portcullis_core::worker::{Closing, Lookups, Now, Ruling, Sessions, Wait};
+use portcullis_core::worker::{Closing, Lookups, Now, Roster, Ruling, Wait, crew};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// How often connections are looked at that are to be closed soon.
+const FASTEST: Duration = Duration::from_millis(5);
+/// How long a session whose client was listed waits for the reply in whose place it is told.
+const SOON: Duration = Duration::from_millis(15);
 /// How often connections that linger or are held are looked at while there are any.
 const FAST: Duration = Duration::from_millis(20);
-/// How often DNSBL sites are looked at that may be due for a test.
+/// How often everything else is looked at: DNSBL sites due for a test, attacks.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// What a connection asks of its worker, to be done outside the connection's own callback: a
@@ -28,6 +36,10 @@ pub(crate) enum Errand {
     LookUp,
     /// Another worker has found out about a client.
     Published(Client),
+    /// Let the connection go on with what waited for other sessions of its client.
+    GoOn(u32),
+    /// A client is listed: end its sessions.
+    Listed(Client),
 }
 
 impl Errand {
@@ -38,18 +50,23 @@ impl Errand {
             Self::Restore(id) => message(b'r', &id.to_le_bytes()),
             Self::LookUp => message(b'l', b""),
             Self::Published(client) => message(b'p', &client.encode()),
+            Self::GoOn(id) => message(b'g', &id.to_le_bytes()),
+            Self::Listed(client) => message(b's', &client.encode()),
         }
     }
 
     /// `None` for what no connection or worker of ours has written.
     pub(crate) fn decode(message: &[u8]) -> Option<Self> {
         let (kind, rest) = message.split_first()?;
+        let client = || Client::decode(rest.try_into().ok()?);
         let id = || rest.try_into().ok().map(u32::from_le_bytes);
         match kind {
             b'c' => id().map(Self::Close),
             b'r' => id().map(Self::Restore),
             b'l' => rest.is_empty().then_some(Self::LookUp),
-            b'p' => Client::decode(rest.try_into().ok()?).map(Self::Published),
+            b'p' => client().map(Self::Published),
+            b'g' => id().map(Self::GoOn),
+            b's' => client().map(Self::Listed),
             _ => None,
         }
     }
@@ -69,7 +86,11 @@ pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
     pub(crate) queue: u32,
     pub(crate) lookups: Lookups<u32>,
-    pub(crate) sessions: Sessions,
+    pub(crate) roster: Roster<u32>,
+    /// Connections that have a seat in the roster.
+    pub(crate) connections: HashMap<u32, Rc<Connection>>,
+    /// What the sessions have in common, if clients are remembered.
+    pub(crate) watch: Option<Rc<Watch>>,
     /// Connections whose client is being looked up.
     pub(crate) waiting: HashMap<u32, Waiting>,
     /// Sessions under way whose client turned out to be known.
@@ -77,6 +98,9 @@ pub(crate) struct Worker {
     /// The questions asked, by the host's token.
     pub(crate) calls: HashMap<u32, u32>,
     closing: Closing<u32>,
+    /// Sessions whose client was listed, while a reply is owed to them.
+    cut: Closing<u32>,
+    signed: Option<u32>,
     /// Time as counted by ticks, so that no clock change can keep a connection open.
     ticked: Duration,
     pace: Duration,
@@ -90,7 +114,9 @@ impl Worker {
         let policy = Rc::new(policy);
         Self {
             lookups: Lookups::new(Rc::clone(&policy)),
-            sessions: Sessions::default(),
+            roster: Roster::default(),
+            connections: HashMap::new(),
+            watch: policy.remembers().then(|| Rc::new(policy.watch())),
             waiting: HashMap::new(),
             found: Vec::new(),
             calls: HashMap::new(),
@@ -98,6 +124,8 @@ impl Worker {
             metrics: Metrics::default(),
             queue,
             closing: Closing::new(linger),
+            cut: Closing::new(SOON),
+            signed: None,
             ticked: Duration::ZERO,
             pace: Duration::ZERO,
             overflow: HashMap::new(),
@@ -122,21 +150,48 @@ impl Worker {
         self.set_pace();
     }
 
+    /// Closes a connection soon, whether the server has answered by then or not.
+    pub(crate) fn close_soon(&mut self, context_id: u32) {
+        self.cut.add(context_id, self.ticked);
+        self.set_pace();
+    }
+
+    /// Tells the time to all sessions, and this worker's to the others.
+    pub(crate) fn tell_time(&mut self) {
+        let Some(watch) = self.watch.clone() else {
+            return;
+        };
+        let now = self.now().seconds();
+        if let Some(alert) = watch.tell_time(now) {
+            notes::tell_alert(&mut self.metrics, alert);
+        }
+        let due = |signed: u32| now.abs_diff(signed) >= crew::SIGN_EVERY;
+        if self.signed.is_none_or(due) {
+            self.signed = Some(now);
+            ledger::sign(self.queue, now);
+        }
+    }
+
     /// Takes note of a tick; the connections whose time has come.
     pub(crate) fn ticked(&mut self) -> Vec<u32> {
         self.ticked += self.pace;
-        std::iter::from_fn(|| self.closing.pop_due(self.ticked)).collect()
+        let now = self.ticked;
+        let mut due: Vec<u32> = std::iter::from_fn(|| self.cut.pop_due(now)).collect();
+        due.extend(std::iter::from_fn(|| self.closing.pop_due(now)));
+        due
     }
 
     /// Has ticks come as often as they are needed.
     pub(crate) fn set_pace(&mut self) {
         let first = self.pace.is_zero() && self.ticked.is_zero();
         let looks_up = self.policy.lookup() != LookupMode::Off;
+        let looks = looks_up || self.watch.is_some();
         let pace = match () {
+            () if !self.cut.is_empty() => FASTEST,
             () if !self.closing.is_empty() || self.lookups.hold_greetings() => FAST,
             // Sites are tested before the first client comes.
             () if looks_up && first => FAST,
-            () if looks_up => SLOW,
+            () if looks => SLOW,
             () => Duration::ZERO,
         };
         if pace != self.pace {

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         }
     };
     println!("{report}");
-    let missed = report.missed(options.honest);
+    let missed = report.missed(options.honest, options.workers);
     for bar in &missed {
         eprintln!("portcullis-demo: {bar}");
     }

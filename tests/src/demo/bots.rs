@@ -28,7 +28,11 @@ pub(super) enum End {
     NamesUsedUp,
     /// It read a 421, and then the end of the stream.
     Cut,
-    /// It was cut without a word, or heard more after its 421.
+    /// It met a 421 at the door.
+    Refused,
+    /// It was ended without a word, as a session may be whose client is listed meanwhile.
+    CutSilently,
+    /// It heard more after its 421.
     CutBadly,
 }
 
@@ -49,7 +53,9 @@ pub(super) struct Bot {
 impl Bot {
     /// Whether no session of it went on to its last name.
     pub(super) fn is_cut(&self) -> bool {
-        self.sessions.iter().all(|session| session.end == End::Cut)
+        let mut sessions = self.sessions.iter();
+        sessions.all(|session| session.end != End::NamesUsedUp)
+            && self.sessions.iter().any(|session| session.end == End::Cut)
     }
 }
 
@@ -75,9 +81,16 @@ pub(super) async fn attack(
             running.spawn(async move {
                 let _turn = at_once.acquire_owned().await.map_err(io::Error::other)?;
                 let door = opening.acquire_owned().await.map_err(io::Error::other)?;
-                let wire = Wire::open(address(bot), server).await?;
+                let (mut wire, greeting) = Wire::knock(address(bot), server).await?;
                 drop(door);
-                io::Result::Ok((bot, guesser.run(wire).await?))
+                let session = match greeting {
+                    Some(220) => guesser.run(wire).await?,
+                    Some(421) => guesser.refused(&mut wire).await?,
+                    Some(code) => return Err(io::Error::other(format!("greeted with {code}"))),
+                    // Its client was listed before the server had greeted it.
+                    None => guesser.ended(0, End::CutSilently),
+                };
+                io::Result::Ok((bot, session))
             });
         }
     }
@@ -101,18 +114,39 @@ struct Guesser {
 }
 
 impl Guesser {
+    /// Nothing may follow the refusal.
+    async fn refused(self, wire: &mut Wire) -> io::Result<Session> {
+        let end = match reply_or_end(wire).await? {
+            None => End::Refused,
+            Some(_) => End::CutBadly,
+        };
+        Ok(self.ended(0, end))
+    }
+
+    fn ended(&self, guesses: u32, end: End) -> Session {
+        self.progress.inc((self.names - guesses).into());
+        Session { guesses, end }
+    }
+
     async fn run(self, mut wire: Wire) -> io::Result<Session> {
-        wire.expect("EHLO bot.example.org", 250).await?;
+        let greeted = self.greet(&mut wire).await?;
+        if let Some(end) = greeted {
+            return Ok(self.ended(0, end));
+        }
         let mut guesses = 0;
         while guesses < self.names {
             let group = GROUP.min(self.names - guesses);
-            wire.send(self.group(guesses, group).as_bytes()).await?;
+            if wire
+                .send(self.group(guesses, group).as_bytes())
+                .await
+                .is_err()
+            {
+                return Ok(self.ended(guesses, End::CutSilently));
+            }
             match self.read_group(&mut wire, group).await? {
                 Answers::All => guesses += group,
                 Answers::Cut { answered, end } => {
-                    guesses += answered;
-                    self.progress.inc((self.names - guesses).into());
-                    return Ok(Session { guesses, end });
+                    return Ok(self.ended(guesses + answered, end));
                 }
             }
         }
@@ -120,6 +154,26 @@ impl Guesser {
         Ok(Session {
             guesses,
             end: End::NamesUsedUp,
+        })
+    }
+
+    /// Says EHLO; how the session ended, if it did.
+    async fn greet(&self, wire: &mut Wire) -> io::Result<Option<End>> {
+        if wire.send(b"EHLO bot.example.org\r\n").await.is_err() {
+            return Ok(Some(End::CutSilently));
+        }
+        match reply_or_end(wire).await? {
+            Some(250) => Ok(None),
+            Some(421) => Ok(Some(self.after_last_word(wire).await?)),
+            Some(code) => Err(io::Error::other(format!("EHLO: got {code}"))),
+            None => Ok(Some(End::CutSilently)),
+        }
+    }
+
+    async fn after_last_word(&self, wire: &mut Wire) -> io::Result<End> {
+        Ok(match reply_or_end(wire).await? {
+            None => End::Cut,
+            Some(_) => End::CutBadly,
         })
     }
 
@@ -146,18 +200,13 @@ impl Guesser {
                 Some(421) => {
                     let answered = guesses + u32::from(guess);
                     self.progress.inc(u64::from(guess));
-                    let after = reply_or_end(wire).await?;
-                    let end = if after.is_none() {
-                        End::Cut
-                    } else {
-                        End::CutBadly
-                    };
+                    let end = self.after_last_word(wire).await?;
                     return Ok(Answers::Cut { answered, end });
                 }
                 None => {
                     return Ok(Answers::Cut {
                         answered: guesses,
-                        end: End::CutBadly,
+                        end: End::CutSilently,
                     });
                 }
                 Some(_) if guess => {

@@ -9,6 +9,9 @@ use super::stage::Outcome;
 /// The most that the server may look up with the guard, in percent of without.
 const MOST_LOOKUPS: f64 = 5.0;
 
+/// Unknown names that a bot may try on each worker, over all its sessions.
+const GUESSES: u64 = 5;
+
 /// How many failures of honest senders are shown.
 const FAILURES_SHOWN: usize = 5;
 
@@ -42,16 +45,36 @@ pub enum Bar {
     /// A bot got through.
     #[error("{0} bots were not cut")]
     Bots(usize),
-    /// A session was cut without its last word, or heard more after it.
-    #[error("{0} sessions did not end with the 421")]
+    /// A session heard more after its last word.
+    #[error("{0} sessions heard more after their 421")]
     LastWords(usize),
+    /// The server looked up more for the bots than they may try.
+    #[error("the server looked up {got} unknown names; {most} are what {bots} bots may try")]
+    Budget {
+        /// How many.
+        got: u64,
+        /// Five for each bot and worker.
+        most: u64,
+        /// How many bots.
+        bots: usize,
+    },
 }
 
 impl Report {
-    /// The bars missed, if any. `honest` is how many honest messages there were.
+    /// The bars missed, if any. `honest` is how many honest messages there were, `workers` how many
+    /// workers the guard has.
     #[must_use]
-    pub fn missed(&self, honest: u32) -> Vec<Bar> {
+    pub fn missed(&self, honest: u32, workers: u16) -> Vec<Bar> {
         let mut missed = Vec::new();
+        // Each honest sender mistypes one name at most.
+        let most = GUESSES * u64::from(workers) * self.with.bots as u64 + u64::from(honest);
+        if self.with.server.rcpt_unknown > most {
+            missed.push(Bar::Budget {
+                got: self.with.server.rcpt_unknown,
+                most,
+                bots: self.with.bots,
+            });
+        }
         if self.lookups_left() > MOST_LOOKUPS {
             missed.push(Bar::Lookups(self.lookups_left()));
         }
@@ -127,6 +150,17 @@ impl fmt::Display for Report {
         row("bots cut", &|o| format!("{} of {}", o.bots_cut, o.bots));
         row("bots' sessions cut with a last word", &|o| {
             format!("{} of {}", o.sessions_cut, o.sessions)
+        });
+        row("bots' sessions refused at the door", &|o| {
+            o.sessions_refused.to_string()
+        });
+        row("bots' sessions ended without a word", &|o| {
+            o.sessions_cut_silently.to_string()
+        });
+        row("unknown names looked up for each bot", &|o| {
+            #[allow(clippy::cast_precision_loss)]
+            let each = o.server.rcpt_unknown as f64 / o.bots.max(1) as f64;
+            format!("{each:.1}")
         });
         row("guesses a session, median", &|o| {
             at(&o.guesses, o.guesses.len() / 2)

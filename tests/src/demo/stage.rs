@@ -34,7 +34,11 @@ pub struct Outcome {
     pub bots: usize,
     /// Sessions of bots that read a 421 and then the end of the stream.
     pub sessions_cut: usize,
-    /// Sessions of bots that were cut without a word, or heard more after it.
+    /// Sessions of bots that met a 421 at the door.
+    pub sessions_refused: usize,
+    /// Sessions of bots that ended without a word, after another one of the bot was cut.
+    pub sessions_cut_silently: usize,
+    /// Sessions of bots that heard more after their 421.
     pub sessions_cut_badly: usize,
     /// Sessions of bots in all.
     pub sessions: usize,
@@ -115,6 +119,8 @@ impl Played {
             bots_cut: self.bots.iter().filter(|bot| bot.is_cut()).count(),
             bots: self.bots.len(),
             sessions_cut: ended(End::Cut),
+            sessions_refused: ended(End::Refused),
+            sessions_cut_silently: ended(End::CutSilently),
             sessions_cut_badly: ended(End::CutBadly),
             sessions: guesses.len(),
             guesses,

@@ -23,8 +23,16 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects from a loopback address of one's own and reads the greeting.
+    /// Connects from a loopback address of one's own and is greeted.
     pub(super) async fn open(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
+        match Self::knock(from, to).await? {
+            (wire, Some(220)) => Ok(wire),
+            (_, other) => Err(unexpected("the greeting", other)),
+        }
+    }
+
+    /// Connects from a loopback address of one's own; what it is greeted with.
+    pub(super) async fn knock(from: Ipv4Addr, to: SocketAddr) -> io::Result<(Self, Option<u16>)> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((from, 0)))?;
         let stream = in_time(socket.connect(to)).await?;
@@ -33,10 +41,8 @@ impl Wire {
             stream: BufReader::new(stream),
             line: String::new(),
         };
-        match wire.reply().await? {
-            Some(220) => Ok(wire),
-            other => Err(unexpected("the greeting", other)),
-        }
+        let greeting = wire.reply().await?;
+        Ok((wire, greeting))
     }
 
     /// Sends the bytes in one write.

@@ -11,14 +11,18 @@ mod rejection;
 mod replies;
 mod reply_text;
 mod rules;
+mod shape;
 mod sites;
+mod terms;
+mod traps;
 mod verdict;
 
 pub use config::{
-    BreakerConfig, CacheConfig, ClientConfig, CloseConfig, Config, DesyncMode, DnsblConfig,
-    DohMethod, ExemptConfig, LimitsConfig, ListedConfig, LookupMode, Metering, Mode, RcptConfig,
+    AnswerMode, AttackConfig, BreakerConfig, CacheConfig, ClientConfig, CloseConfig, Config,
+    DesyncMode, DetectMode, DnsblConfig, DohMethod, ExemptConfig, FleetConfig, LedgerConfig,
+    LimitsConfig, ListedConfig, ListingConfig, LookupMode, Metering, Mode, RcptConfig,
     RefusalConfig, RepliesConfig, ReservedMode, ResetConfig, ResetMode, SessionsConfig,
-    SmugglingMode, TextMode, TtlConfig,
+    SmugglingMode, StandingConfig, TarpitConfig, TextMode, TrapsConfig, TtlConfig, UnknownConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use listing::{Codes, Listed, Listing};

@@ -23,6 +23,8 @@ enum Line {
     Desync,
     Dnsbl,
     Listed,
+    Ledger,
+    Unknown,
     Sessions,
 }
 
@@ -43,6 +45,8 @@ impl Replies {
             ("desync", &config.desync),
             ("dnsbl", &config.dnsbl),
             ("listed", &config.listed),
+            ("ledger", &config.ledger),
+            ("unknown", &config.unknown),
             ("sessions", &config.sessions),
         ];
         let mut replies = Self {
@@ -70,6 +74,7 @@ impl Replies {
             Rule::Desync | Rule::Smuggling => Line::Desync,
             Rule::Dnsbl => Line::Dnsbl,
             Rule::OwnList => Line::Listed,
+            Rule::Streak | Rule::Score | Rule::Trap | Rule::Ledger => Line::Ledger,
             Rule::Sessions => Line::Sessions,
         };
         let own = facts.listing.and_then(|listing| {
@@ -85,6 +90,11 @@ impl Replies {
     /// The reply to a RCPT beyond the budget that does not wait.
     pub(super) fn metered(&self, facts: Facts<'_>) -> Vec<u8> {
         self.line(Line::Metered, facts)
+    }
+
+    /// The reply to a RCPT for a recipient remembered as unknown.
+    pub(super) fn unknown(&self, facts: Facts<'_>) -> Vec<u8> {
+        self.line(Line::Unknown, facts)
     }
 
     fn line(&self, line: Line, facts: Facts<'_>) -> Vec<u8> {

@@ -8,8 +8,9 @@ use super::network::Networks;
 use super::rejection::RejectionPatterns;
 use super::replies::Replies;
 use super::reply_text::Facts;
+use super::traps::Traps;
 use super::verdict::{Counts, Rule};
-use super::{check, envelope, sites};
+use super::{check, envelope, shape, sites};
 use crate::client::{Client, Prefixes};
 use crate::dnsbl::{Zones, is_reserved};
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ pub struct Policy {
     exempt: Networks,
     listed: Networks,
     zones: Zones,
+    traps: Traps,
     rejections: RejectionPatterns,
     replies: Replies,
 }
@@ -32,14 +34,11 @@ impl Policy {
     /// # Errors
     /// [`ConfigErrors`] naming each faulty field, its value and what would do.
     pub fn read(bytes: &[u8]) -> Result<Self, ConfigErrors> {
-        let shape = |path: String, error: serde_json::Error| ConfigErrors::Shape {
-            path,
+        let value = envelope::open(bytes).map_err(|error| ConfigErrors::Shape {
+            path: ".".to_owned(),
             message: error.to_string(),
-        };
-        let value = envelope::open(bytes).map_err(|error| shape(".".to_owned(), error))?;
-        let config = serde_path_to_error::deserialize(value)
-            .map_err(|error| shape(error.path().to_string(), error.into_inner()))?;
-        Self::new(config)
+        })?;
+        Self::new(shape::read(value)?)
     }
 
     /// Checks a configuration.
@@ -60,6 +59,7 @@ impl Policy {
             exempt,
             listed,
             zones,
+            traps: Traps::new(&config.traps.recipients),
             rejections: RejectionPatterns::new(&config.rcpt.rejected_text),
             replies,
             config,
@@ -188,6 +188,18 @@ impl Policy {
         (self.config.smuggling == SmugglingMode::Close).then_some(Rule::Smuggling)
     }
 
+    /// Whether any mailbox is a trap.
+    #[must_use]
+    pub fn sets_traps(&self) -> bool {
+        !self.config.traps.recipients.is_empty()
+    }
+
+    /// The rule met by a RCPT for this mailbox.
+    #[must_use]
+    pub fn on_mailbox(&self, mailbox: &[u8]) -> Option<Rule> {
+        self.traps.hold(mailbox).then_some(Rule::Trap)
+    }
+
     /// Whether RCPTs beyond the budget wait or are refused.
     #[must_use]
     pub fn metering(&self) -> Metering {
@@ -204,5 +216,11 @@ impl Policy {
     #[must_use]
     pub fn metered(&self, facts: Facts<'_>) -> Vec<u8> {
         self.replies.metered(facts)
+    }
+
+    /// The reply to a RCPT for a recipient that the server has just called unknown.
+    #[must_use]
+    pub fn unknown(&self, facts: Facts<'_>) -> Vec<u8> {
+        self.replies.unknown(facts)
     }
 }

@@ -1,5 +1,6 @@
 //! Verdicts and the evidence they rest on.
 
+use crate::ledger::Reason;
 use serde::Serialize;
 
 /// What a session has done so far. Nothing the client says makes any of these smaller, but for
@@ -17,7 +18,8 @@ pub struct Counts {
     pub consecutive: u32,
     /// Transactions ended with at least one rejected and no accepted recipient.
     pub wasted: u32,
-    /// RCPTs answered by the guard without asking the server.
+    /// RCPTs answered by the guard without asking the server: those beyond the budget, and those
+    /// for recipients remembered as unknown.
     pub answered: u32,
     /// Messages the server has taken.
     pub messages: u32,
@@ -54,6 +56,19 @@ pub enum Rule {
     /// Our own list has it.
     #[serde(rename = "listed.networks")]
     OwnList,
+    /// Unknown recipients in a row, over all sessions of the client.
+    #[serde(rename = "ledger.streak")]
+    Streak,
+    /// Unknown recipients in all, over all sessions of the client.
+    #[serde(rename = "ledger.max_score")]
+    Score,
+    /// A recipient that never existed.
+    #[serde(rename = "traps.recipients")]
+    Trap,
+    /// The ledger lists the client: it did so before this session began, or another session of the
+    /// client has crossed a line.
+    #[serde(rename = "ledger.listing")]
+    Ledger,
     /// It has too many sessions at once.
     #[serde(rename = "sessions.max_per_client")]
     Sessions,
@@ -73,7 +88,22 @@ impl Rule {
             Self::HiddenRcpts => "rcpt.hidden",
             Self::Dnsbl => "dnsbl",
             Self::OwnList => "listed.networks",
+            Self::Streak => "ledger.streak",
+            Self::Score => "ledger.max_score",
+            Self::Trap => "traps.recipients",
+            Self::Ledger => "ledger.listing",
             Self::Sessions => "sessions.max_per_client",
+        }
+    }
+}
+
+impl From<Reason> for Rule {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Streak => Self::Streak,
+            Reason::Score => Self::Score,
+            Reason::Trap => Self::Trap,
+            Reason::Told => Self::Ledger,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::door::Refusal;
 use super::effects::{Close, Effects};
+use super::ledger::Room;
 use super::passage::{Passage, append};
 use super::{ClientSide, Phase, Session};
 use crate::policy::{Metering, Rule};
@@ -9,13 +10,15 @@ use crate::smtp::{Answer, Clarity, Command, Doubt, LineEnd, Recipient, Unit, Ver
 use std::borrow::Cow;
 
 /// Sent in place of a command the guard answers: its 250 makes room for our reply.
-const NOOP: &[u8] = b"NOOP\r\n";
+pub(super) const NOOP: &[u8] = b"NOOP\r\n";
 
 /// Whether a command goes on.
 enum Gate {
     Pass(Answer),
     /// Not before a reply is in.
     Wait,
+    /// The server has just called the recipient unknown; the guard says so.
+    Remember,
     /// The server is asked nothing; the guard answers.
     Refuse,
 }
@@ -25,6 +28,7 @@ impl Session {
     pub fn client_bytes<'a>(&mut self, bytes: &'a [u8]) -> Effects<'a> {
         let mut effects = Effects::default();
         self.take_client_bytes(bytes, &mut effects);
+        self.tell_share();
         effects
     }
 
@@ -38,7 +42,7 @@ impl Session {
         match self.phase {
             Phase::Closed(_) => effects.close = Close::Now,
             Phase::Unpaired(_) | Phase::Opaque(_) => effects.to_server = rest.into(),
-            Phase::Sentenced(_) | Phase::Refused(_, Refusal::Owed) => {}
+            Phase::Sentenced(_) | Phase::Cut(_) | Phase::Refused(_, Refusal::Owed) => {}
             Phase::Refused(_, Refusal::Told) => effects.close = Close::Now,
             Phase::Judged | Phase::Exempt(_) => {
                 let mut all = std::mem::take(&mut self.held);
@@ -51,6 +55,7 @@ impl Session {
                 }
             }
         }
+        self.tell_share();
         effects
     }
 
@@ -74,7 +79,7 @@ impl Session {
                     }
                     return;
                 }
-                Phase::Sentenced(_) | Phase::Refused(_, Refusal::Owed) => return,
+                Phase::Sentenced(_) | Phase::Cut(_) | Phase::Refused(_, Refusal::Owed) => return,
                 Phase::Judged | Phase::Exempt(_) => {}
             }
             let used;
@@ -120,6 +125,7 @@ impl Session {
         effects: &mut Effects<'_>,
     ) -> usize {
         let mut at = 0;
+        self.room = Room::Enough;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.waits_in_doubt(rest, effects) {
                 break;
@@ -137,7 +143,8 @@ impl Session {
                 }
                 Unit::Command { command, len, end } => (command, len, end),
             };
-            if let Some(verdict) = self.condemned_at(&command) {
+            let condemned = self.condemned_at(&command);
+            if let Some(verdict) = condemned.or_else(|| self.trapped_at(&command, effects)) {
                 self.phase = Phase::Sentenced(verdict);
                 let noop = Command::parse(NOOP.trim_ascii_end());
                 self.tracker.sent(&noop, LineEnd::Crlf, Answer::Refused);
@@ -146,10 +153,22 @@ impl Session {
                 break;
             }
             match self.gate(&command, end) {
-                Gate::Wait => break,
+                Gate::Wait => {
+                    self.room = Room::Wanted;
+                    break;
+                }
                 Gate::Pass(answer) => {
+                    if answer == Answer::Rcpt {
+                        self.keep_name(&command);
+                    }
                     self.tracker.sent(&command, end, answer);
                     passage.keep(at, at + len);
+                }
+                Gate::Remember => {
+                    self.keep_name(&command);
+                    self.tracker
+                        .sent(&command, LineEnd::Crlf, Answer::Remembered);
+                    passage.put(NOOP);
                 }
                 Gate::Refuse => {
                     self.tracker.sent(&command, LineEnd::Crlf, Answer::Refused);
@@ -214,11 +233,16 @@ impl Session {
         if !matches!(answer, Answer::Rcpt | Answer::Lookup) {
             return Gate::Pass(answer);
         }
-        if Recipient::parse(command.argument).is_some_and(|recipient| recipient.is_postmaster()) {
+        let recipient = Recipient::parse(command.argument);
+        if recipient.is_some_and(|recipient| recipient.is_postmaster()) {
             return Gate::Pass(Answer::Postmaster);
         }
+        let asks = answer == Answer::Rcpt && end != LineEnd::Overlong;
         if !self.is_enforced() || self.budget_left() > 0 {
-            return Gate::Pass(answer);
+            return match asks && self.remembers(recipient.as_ref()) {
+                true => Gate::Remember,
+                false => Gate::Pass(answer),
+            };
         }
         match (self.policy.metering(), self.client_side) {
             (Metering::Hold, ClientSide::Open) => Gate::Wait,
@@ -226,12 +250,6 @@ impl Session {
             (Metering::Reply452, ClientSide::Open) if end == LineEnd::Overlong => Gate::Wait,
             (Metering::Reply452, _) | (Metering::Hold, _) => Gate::Refuse,
         }
-    }
-
-    /// How many more recipients may be asked about before replies to the earlier ones are in.
-    fn budget_left(&self) -> u32 {
-        let in_flight = self.tracker.owed().lookups_in_flight();
-        self.policy.budget(&self.counts).saturating_sub(in_flight)
     }
 
     /// Where the command just sent on ends the session, its reply will be the last word.

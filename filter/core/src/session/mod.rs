@@ -14,6 +14,7 @@
 mod client;
 mod door;
 mod effects;
+mod ledger;
 mod passage;
 mod record;
 mod server;
@@ -24,11 +25,15 @@ mod tests;
 
 pub use door::Door;
 pub use effects::{Ask, Close, Effects, Exemption, Note, OpaqueCause};
+pub use ledger::Cut;
 pub use record::Record;
 
+use crate::ledger::Account;
 use crate::policy::{Counts, Facts, Listing, LookupMode, Policy, Rule, Verdict};
 use crate::smtp::Tracker;
 use door::Refusal;
+use ledger::Room;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -46,6 +51,8 @@ enum Phase {
     Opaque(OpaqueCause),
     /// A rule was met by a command: the reply to it will be the last word.
     Sentenced(Verdict),
+    /// Its client was listed: the next reply will be the last word, or be followed by it.
+    Cut(Verdict),
     /// The last word is out: nothing passes any more.
     Closed(Verdict),
     /// It was ended at the door: nothing passes at all.
@@ -91,6 +98,13 @@ pub struct Session {
     ask: Ask,
     /// The verdict that waits for the client's next command.
     condemned: Option<Verdict>,
+    /// What it shares with its client's other sessions, if they are to be remembered.
+    account: Option<Rc<Account>>,
+    /// Recipients of this session that the account counts as being asked about.
+    share: u32,
+    /// Their names, where somebody wants to hear them: at most `limits.owed_replies`.
+    names: VecDeque<Option<Box<[u8]>>>,
+    room: Room,
     held: Vec<u8>,
     /// What of a reply waits for its end; once unpaired, the head of a line that has passed.
     partial_reply: Vec<u8>,
@@ -121,6 +135,10 @@ impl Session {
             listing: None,
             ask: Ask::Nothing,
             condemned: None,
+            account: None,
+            share: 0,
+            names: VecDeque::new(),
+            room: Room::Enough,
             held: Vec::new(),
             partial_reply: Vec::new(),
         };
@@ -233,6 +251,7 @@ impl Session {
             _ => Phase::Opaque(cause),
         };
         effects.notes.push(Note::Opaque(cause));
+        self.names = VecDeque::new();
         self.partial_reply = Vec::new();
         let held = std::mem::take(&mut self.held);
         passage::append(&mut effects.to_server, held.into());

@@ -31,7 +31,9 @@ impl Record {
         // The first is the one that would have ended the session.
         let observed = session.observed.first().map(|verdict| verdict.rule);
         let (verdict, rule) = match session.phase {
-            Phase::Closed(verdict) | Phase::Sentenced(verdict) => ("close", Some(verdict.rule)),
+            Phase::Closed(verdict) | Phase::Cut(verdict) | Phase::Sentenced(verdict) => {
+                ("close", Some(verdict.rule))
+            }
             Phase::Refused(verdict, _) => ("refuse", Some(verdict.rule)),
             _ if observed.is_some() => ("observe", observed),
             Phase::Exempt(_) => ("exempt", None),

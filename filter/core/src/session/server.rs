@@ -4,6 +4,7 @@ use super::door::Refusal;
 use super::effects::{Effects, Exemption, Note, OpaqueCause};
 use super::passage::{Passage, append};
 use super::{ClientSide, Phase, Session, Transaction};
+use crate::ledger::{Heard, Row};
 use crate::policy::{RcptReply, Rule, Verdict};
 use crate::smtp::{Answer, Framed, ReplyCode, ReplyLine, frame};
 
@@ -49,6 +50,7 @@ impl Session {
             self.keep_partial(all.get(used..).unwrap_or_default());
         }
         self.release(&mut effects);
+        self.tell_share();
         effects
     }
 
@@ -96,6 +98,7 @@ impl Session {
                 Phase::Judged
                 | Phase::Exempt(_)
                 | Phase::Sentenced(_)
+                | Phase::Cut(_)
                 | Phase::Closed(_)
                 | Phase::Refused(..) => {}
             }
@@ -183,6 +186,9 @@ impl Session {
                 _ => self.desync(OpaqueCause::UnexpectedReply, effects),
             };
         };
+        if let Phase::Cut(verdict) = self.phase {
+            return Self::cut_by(verdict, answer, code);
+        }
         if let Phase::Sentenced(verdict) = self.phase
             && (self.tracker.owed().is_empty() || self.tracker.in_body())
             && code.0 != 421
@@ -192,7 +198,8 @@ impl Session {
         match answer {
             // A server that closes by itself has the last word.
             _ if code.0 == 421 => Fate::Pass,
-            Answer::Rcpt => self.rcpt_answered(reply, effects),
+            Answer::Rcpt => self.rcpt_answered(code, reply, effects),
+            Answer::Remembered => self.remembered_answered(effects),
             Answer::Lookup => self.lookup_answered(reply, effects),
             Answer::Refused => {
                 self.counts.answered += 1;
@@ -214,11 +221,42 @@ impl Session {
         }
     }
 
-    fn rcpt_answered(&mut self, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
+    /// The client was listed while this reply was owed. What the server says of a whole message
+    /// has to reach the client, which would send it again.
+    fn cut_by(verdict: Verdict, answer: Answer, code: ReplyCode) -> Fate {
+        match answer {
+            _ if code.0 == 421 => Fate::Pass,
+            Answer::Message | Answer::Chunk { last: true } => Fate::PassThenLastWord(verdict),
+            _ => Fate::LastWord(verdict),
+        }
+    }
+
+    /// The server has said nothing of this recipient, but it did a moment ago.
+    fn remembered_answered(&mut self, effects: &mut Effects<'_>) -> Fate {
+        self.transaction.get_or_insert_default().rejected += 1;
+        self.counts.tried += 1;
+        self.counts.answered += 1;
+        self.heard(Some(Heard::Again));
+        match self.rejected(effects) {
+            Fate::Pass => Fate::Rewrite(self.policy.unknown(self.facts(&self.counts))),
+            fate => fate,
+        }
+    }
+
+    fn rcpt_answered(&mut self, code: ReplyCode, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
+        let said = self.policy.rejections().classify(reply);
+        self.heard(match said {
+            RcptReply::Accepted => Some(Heard::Known),
+            RcptReply::Rejected => Some(Self::unknown_by(code)),
+            RcptReply::Refused => None,
+        });
         let transaction = self.transaction.get_or_insert_default();
         self.counts.tried += 1;
-        match self.policy.rejections().classify(reply) {
+        match said {
             RcptReply::Accepted => {
+                if let Some(account) = &self.account {
+                    account.accepted();
+                }
                 transaction.accepted += 1;
                 self.counts.accepted += 1;
                 self.counts.consecutive = 0;
@@ -247,7 +285,7 @@ impl Session {
         self.counts.rejected += 1;
         self.counts.consecutive += 1;
         self.looks_suspect(effects);
-        match self.policy.after_rejection(&self.counts) {
+        match self.rejection_met(Row::Next, || self.policy.after_rejection(&self.counts)) {
             Some(rule) => self.act(rule, effects),
             None => Fate::Pass,
         }
@@ -275,7 +313,7 @@ impl Session {
         self.counts.wasted += 1;
         // RFC 5321 appendix D.2: whoever says QUIT leaves in peace.
         match self.policy.after_wasted_reset(&self.counts) {
-            Some(rule) if by != Answer::Quit => self.act(rule, effects),
+            Some(rule) if by != Answer::Quit && !self.has_standing() => self.act(rule, effects),
             _ => Fate::Pass,
         }
     }
@@ -298,9 +336,13 @@ impl Session {
         doubtful: bool,
         effects: &mut Effects<'_>,
     ) -> Fate {
-        self.transaction = None;
+        let transaction = self.transaction.take().unwrap_or_default();
         if code.is_success() {
             self.counts.messages += 1;
+            let account = self.account.as_ref().filter(|_| self.is_judged());
+            if let Some(account) = account.filter(|_| transaction.accepted > 0) {
+                account.delivered(transaction.accepted);
+            }
         }
         match early {
             true if doubtful => self.smuggled(effects),
@@ -313,6 +355,7 @@ impl Session {
     fn authenticated(&mut self, effects: &mut Effects<'_>) -> Fate {
         if self.phase == Phase::Judged && self.policy.config().exempt.authenticated {
             self.phase = Phase::Exempt(Exemption::Authenticated);
+            self.leave_account();
             effects.notes.push(Note::Exempt(Exemption::Authenticated));
         }
         Fate::Pass
@@ -327,7 +370,7 @@ impl Session {
     /// Replies and commands no longer pair. With refused recipients among what is owed nothing may
     /// pass, whatever the policy says: their 250 would be read as an acceptance.
     fn desync(&mut self, cause: OpaqueCause, effects: &mut Effects<'_>) -> Fate {
-        if let Phase::Sentenced(verdict) = self.phase {
+        if let Phase::Sentenced(verdict) | Phase::Cut(verdict) = self.phase {
             return Fate::LastWord(verdict);
         }
         let refusals = self.tracker.owed().holds_refusals();

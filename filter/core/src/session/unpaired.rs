@@ -5,6 +5,7 @@
 use super::Session;
 use super::effects::Effects;
 use super::passage::Passage;
+use crate::ledger::Row;
 use crate::smtp::{Framed, frame};
 
 impl Session {
@@ -28,7 +29,8 @@ impl Session {
                 self.counts.tried += 1;
                 self.counts.rejected += 1;
                 self.looks_suspect(effects);
-                let rule = self.policy.after_unpaired_rejection(&self.counts);
+                let of_session = || self.policy.after_unpaired_rejection(&self.counts);
+                let rule = self.rejection_met(Row::Lost, of_session);
                 let verdict = rule.and_then(|rule| self.judge(rule, &mut effects.notes));
                 if let Some(verdict) = self.condemned.or(verdict) {
                     passage.put(&self.close(verdict, effects));

@@ -30,6 +30,8 @@ pub enum Answer {
     Postmaster,
     /// A RCPT that the guard answers; the server was sent NOOP in its place.
     Refused,
+    /// A RCPT of a recipient remembered as unknown, for which the server was sent NOOP just so.
+    Remembered,
     /// The DATA command: 354 or a refusal.
     Data,
     /// The end of a message sent by DATA.
@@ -52,9 +54,9 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Whether the server looks up a name for it that counts.
+    /// Whether it is about a name that counts.
     fn asks_about_a_name(self) -> bool {
-        matches!(self, Self::Rcpt | Self::Lookup)
+        matches!(self, Self::Rcpt | Self::Lookup | Self::Remembered)
     }
 }
 
@@ -135,7 +137,7 @@ impl ReplyQueue {
     #[must_use]
     pub fn holds_refusals(&self) -> bool {
         let mut places = self.places.iter();
-        places.any(|place| place.answer == Answer::Refused)
+        places.any(|place| matches!(place.answer, Answer::Refused | Answer::Remembered))
     }
 
     /// Names that count and that the server has not answered for yet.

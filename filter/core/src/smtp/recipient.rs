@@ -58,6 +58,21 @@ impl<'a> Recipient<'a> {
     }
 }
 
+impl Recipient<'_> {
+    /// The mailbox, its domain in lower case, whole; `None` where servers may read it differently
+    /// or it is longer than a path may be (RFC 5321 section 4.5.3.1.3).
+    #[must_use]
+    pub fn mailbox(&self) -> Option<Box<[u8]>> {
+        const LONGEST: usize = 256;
+        let len = self.local_part.len() + 1 + self.domain.len();
+        if self.routed || len > LONGEST {
+            return None;
+        }
+        let domain = self.domain.to_ascii_lowercase();
+        Some([self.local_part, b"@", &domain].concat().into_boxed_slice())
+    }
+}
+
 /// Where the `>` of a path stands: a quoted local part may hold others.
 fn close_of(path: &[u8]) -> Option<usize> {
     let mut quoted = false;

@@ -19,6 +19,12 @@ impl ReplyCode {
         self.0 / 100 == 3
     }
 
+    /// 5yz: do not try again.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        (500..600).contains(&self.0)
+    }
+
     /// 4yz or 5yz.
     #[must_use]
     pub fn is_failure(self) -> bool {

@@ -289,6 +289,7 @@ fn waits(answer: Answer, verb: Verb) -> bool {
         | Answer::Lookup
         | Answer::Postmaster
         | Answer::Refused
+        | Answer::Remembered
         | Answer::Message
         | Answer::Chunk { .. }
         | Answer::Rset

@@ -2,14 +2,16 @@
 //!
 //! - [`Lookups`]: DNSBL lookups: who waits for which question, what was answered, whom to ask at
 //!   all.
-//! - [`Sessions`]: how many each client has.
+//! - [`Roster`]: the live sessions of each client.
+//! - [`crew`]: the workers of one host.
 //! - [`Closing`]: closes that wait for their moment.
 
 mod closing;
+pub mod crew;
 mod health;
 mod known;
 mod lookups;
-mod sessions;
+mod roster;
 mod slots;
 
 #[cfg(test)]
@@ -20,5 +22,5 @@ pub use health::{Standing, TestPoint, Unfit};
 pub use lookups::{
     Claim, LookUp, LookupNote, Lookups, Now, Question, Ruling, SlotId, Steps, Told, Wait,
 };
-pub use sessions::{Seat, Sessions};
+pub use roster::{Roster, Seat};
 pub use slots::MAX_ENTRIES;

@@ -1,15 +1,23 @@
 //! Values that are out of their ranges.
 
+mod memory;
+
 use super::config::{Config, DnsblConfig};
 use super::error::ConfigError;
+
+/// A field, its value, the least and the most it may be.
+type Range = (&'static str, u32, u32, u32);
+
+/// What is null has no bounds.
+fn given(value: Option<u32>) -> u32 {
+    value.unwrap_or(1)
+}
 
 /// Every value of `config` that is out of its range.
 pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     let (rcpt, reset, limits) = (&config.rcpt, &config.reset, &config.limits);
     let (client, sessions) = (&config.client, &config.sessions);
-    // What is null has no bounds.
-    let given = |value: Option<u32>| value.unwrap_or(1);
     let ranges = [
         ("rcpt.max_consecutive", given(rcpt.max_consecutive), 1, 1000),
         ("rcpt.max_total", given(rcpt.max_total), 1, 100_000),
@@ -30,7 +38,8 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         ),
     ];
     let dnsbl = &config.dnsbl;
-    for (path, value, min, max) in ranges.into_iter().chain(dnsbl_ranges(dnsbl)) {
+    let ranges = ranges.into_iter().chain(dnsbl_ranges(dnsbl));
+    for (path, value, min, max) in ranges.chain(memory::ranges(config)) {
         if !(min..=max).contains(&value) {
             errors.push(ConfigError::new(path, &format!("{min}..={max}"), value));
         }
@@ -64,6 +73,7 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         errors.extend(name_fault("refusal.cluster", cluster));
     }
     errors.extend(dnsbl_faults(dnsbl));
+    errors.extend(memory::faults(config));
     errors.extend(text_faults(&rcpt.rejected_text));
     errors
 }
@@ -88,7 +98,7 @@ fn text_faults(texts: &[String]) -> Vec<ConfigError> {
     errors
 }
 
-fn dnsbl_ranges(dnsbl: &DnsblConfig) -> [(&'static str, u32, u32, u32); 12] {
+fn dnsbl_ranges(dnsbl: &DnsblConfig) -> [Range; 12] {
     let (ttl, cache, breaker) = (&dnsbl.ttl, &dnsbl.cache, &dnsbl.breaker);
     // A lower one that is too high itself is told of once.
     let (least_ttl, least_retry) = (ttl.min_s.min(86_400), breaker.retry_s.min(3600));

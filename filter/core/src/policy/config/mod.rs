@@ -13,10 +13,15 @@ macro_rules! section {
 }
 
 mod door;
+mod memory;
 
 pub use door::{
     BreakerConfig, CacheConfig, ClientConfig, DnsblConfig, DohMethod, ListedConfig, LookupMode,
     RefusalConfig, ReservedMode, SessionsConfig, TextMode, TtlConfig,
+};
+pub use memory::{
+    AnswerMode, AttackConfig, DetectMode, FleetConfig, LedgerConfig, ListingConfig, StandingConfig,
+    TarpitConfig, TrapsConfig, UnknownConfig,
 };
 
 section! {
@@ -43,6 +48,18 @@ pub struct Config {
     pub listed: ListedConfig,
     /// The lists of others.
     pub dnsbl: DnsblConfig,
+    /// What is remembered of clients between sessions.
+    pub ledger: LedgerConfig,
+    /// Recipients that never existed.
+    pub traps: TrapsConfig,
+    /// Attacks by many clients.
+    pub attack: AttackConfig,
+    /// Recipients just called unknown.
+    pub unknown: UnknownConfig,
+    /// Other guards.
+    pub fleet: FleetConfig,
+    /// Slow answers.
+    pub tarpit: TarpitConfig,
     /// How a client is refused.
     pub refusal: RefusalConfig,
     /// How a connection is closed.
@@ -242,6 +259,10 @@ pub struct RepliesConfig {
     pub dnsbl: String,
     /// For clients on our own list.
     pub listed: String,
+    /// For clients that the ledger lists, and for their other sessions.
+    pub ledger: String,
+    /// For recipients that the guard answers without asking the server.
+    pub unknown: String,
     /// For clients with too many sessions at once.
     pub sessions: String,
 }
@@ -261,6 +282,10 @@ impl Default for RepliesConfig {
                 .to_owned(),
             listed: "554 5.7.1 Service unavailable; client [{client}] blocked using our own list"
                 .to_owned(),
+            ledger: "421 4.7.1 Service unavailable; client [{client}] tried too many unknown \
+                     recipients, try again later"
+                .to_owned(),
+            unknown: "550 5.1.1 User unknown".to_owned(),
             sessions: "421 4.7.0 Too many sessions from [{client}], try again later".to_owned(),
         }
     }

@@ -1,6 +1,7 @@
 //! Sequences: what goes in, what comes out.
 
 mod door;
+mod ledger;
 mod metering;
 mod odd;
 mod passing;

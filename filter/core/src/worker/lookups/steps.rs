@@ -17,7 +17,9 @@ pub struct Now {
 }
 
 impl Now {
-    pub(super) fn seconds(self) -> u32 {
+    /// Whole seconds since the Unix epoch.
+    #[must_use]
+    pub fn seconds(self) -> u32 {
         super::seconds(self.wall)
     }
 }

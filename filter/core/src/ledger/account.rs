@@ -1,0 +1,194 @@
+//! What the live sessions of one client on one worker have in common.
+
+use super::entry::Entry;
+use super::terms::Reason;
+use super::watch::Watch;
+use crate::client::Client;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// One client on one worker, as long as it has sessions: what all workers knew of it when somebody
+/// last looked, what its sessions here have done since, and how many recipients they are asking
+/// the server about. Sessions take turns, so plain cells do.
+#[derive(Debug)]
+pub struct Account {
+    client: Client,
+    watch: Rc<Watch>,
+    entry: Cell<Entry>,
+    news: Cell<News>,
+    in_flight: Cell<u32>,
+}
+
+/// What sessions have to tell of a client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct News {
+    /// Unknown recipients.
+    pub rejected: u32,
+    /// Recipients of messages that the server has taken.
+    pub delivered: u32,
+    /// What became of the streak.
+    pub streak: Streak,
+    /// Why the client is to be listed, as far as is known here.
+    pub fault: Option<Reason>,
+}
+
+/// Whether an unknown recipient is the next one in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row {
+    /// It is.
+    Next,
+    /// What lies between it and the one before is not known.
+    Lost,
+}
+
+/// Unknown recipients in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streak {
+    /// So many more.
+    Longer(u32),
+    /// It ended; so many since.
+    Anew(u32),
+}
+
+impl Default for Streak {
+    fn default() -> Self {
+        Self::Longer(0)
+    }
+}
+
+impl Streak {
+    fn grow(self) -> Self {
+        match self {
+            Self::Longer(by) => Self::Longer(by.saturating_add(1)),
+            Self::Anew(since) => Self::Anew(since.saturating_add(1)),
+        }
+    }
+}
+
+impl News {
+    pub(super) fn trapped(&self) -> bool {
+        self.fault == Some(Reason::Trap)
+    }
+}
+
+impl Account {
+    /// A client of which all workers know `entry`.
+    #[must_use]
+    pub fn new(client: Client, entry: Entry, watch: Rc<Watch>) -> Self {
+        let entry = entry.at(watch.now(), &watch.terms());
+        Self {
+            client,
+            watch,
+            entry: Cell::new(entry),
+            news: Cell::default(),
+            in_flight: Cell::new(0),
+        }
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client
+    }
+
+    /// What all sessions of the worker have in common.
+    #[must_use]
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// What is known of the client here and now.
+    #[must_use]
+    pub fn entry(&self) -> Entry {
+        self.entry.get()
+    }
+
+    /// Whether the client is known for good mail.
+    #[must_use]
+    pub fn has_standing(&self) -> bool {
+        self.entry.get().has_standing(&self.watch.terms())
+    }
+
+    /// How many recipients more a session may ask about that is asking about `own` already.
+    #[must_use]
+    pub fn room(&self, own: u32) -> u32 {
+        let allowance = self.entry.get().allowance(&self.watch.terms()).max(1);
+        // Those of the session itself are its own affair.
+        let others = self.in_flight.get().saturating_sub(own);
+        allowance.saturating_sub(others)
+    }
+
+    /// A session asks about `now` recipients and no longer about `before`.
+    pub fn asks(&self, before: u32, now: u32) {
+        let others = self.in_flight.get().saturating_sub(before);
+        self.in_flight.set(others.saturating_add(now));
+    }
+
+    /// A recipient was unknown. Why that lists the client, if it does.
+    pub fn rejected(&self, row: Row) -> Option<Reason> {
+        let mut entry = self.entry.get();
+        let mut news = self.news.get();
+        entry.reject(1);
+        news.rejected = news.rejected.saturating_add(1);
+        if row == Row::Next {
+            entry.streak += 1.0;
+            news.streak = news.streak.grow();
+        }
+        let fault = entry.fault(&self.watch.terms());
+        self.entry.set(entry);
+        news.fault = news.fault.or(fault);
+        self.news.set(news);
+        fault
+    }
+
+    /// The server has taken a message for this many recipients.
+    pub fn delivered(&self, recipients: u32) {
+        let mut entry = self.entry.get();
+        entry.deliver(recipients);
+        self.entry.set(entry);
+        let mut news = self.news.get();
+        news.delivered = news.delivered.saturating_add(recipients);
+        self.news.set(news);
+        self.accepted();
+    }
+
+    /// The server has taken a recipient: if there was a streak, it is over.
+    pub fn accepted(&self) {
+        let mut entry = self.entry.get();
+        if entry.streak > 0.0 {
+            entry.streak = 0.0;
+            self.entry.set(entry);
+            let mut news = self.news.get();
+            news.streak = Streak::Anew(0);
+            self.news.set(news);
+        }
+    }
+
+    /// Whether what there is to tell cannot wait until the client's last session is over.
+    #[must_use]
+    pub fn has_urgent_news(&self) -> bool {
+        let news = self.news.get();
+        news != News::default()
+            && (news.rejected > 0 || news.fault.is_some() || !self.has_standing())
+    }
+
+    /// A recipient was tried that never existed.
+    pub fn trapped(&self) {
+        let mut news = self.news.get();
+        news.fault = Some(Reason::Trap);
+        self.news.set(news);
+    }
+
+    /// What there is to tell since this was last asked.
+    #[must_use]
+    pub fn take_news(&self) -> Option<News> {
+        let news = self.news.take();
+        (news != News::default()).then_some(news)
+    }
+
+    /// Takes over what all workers know by now.
+    pub fn learn(&self, entry: Entry) {
+        self.entry
+            .set(entry.at(self.watch.now(), &self.watch.terms()));
+    }
+}

@@ -1,0 +1,261 @@
+//! Where workers share what they remember: slots of a fixed number.
+//!
+//! The host's shared data forgets nothing, so there are no keys made of clients: a client's slot is
+//! told by a hash, and a slot holds at most [`MAX_ENTRIES`] of them. What is read there is checked
+//! like anything from outside: another version or half an entry makes the slot an empty one.
+
+use super::account::{News, Streak};
+use super::entry::{Entry, Listing};
+use super::terms::{Reason, Terms};
+use crate::client::{Client, ENCODED_LEN};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Clients in one slot. Two hundred thousand clients over the default number of slots make six a
+/// slot: that one has more than twenty-four is a matter of one in a hundred million.
+pub const MAX_ENTRIES: usize = 24;
+const VERSION: u8 = 1;
+/// Added to the prefix length of an IPv4 client, above every one of IPv6.
+const IPV4: u8 = 160;
+
+/// The slot of a client, of `slots`; `None` if there are none.
+#[must_use]
+pub fn number_of(client: Client, slots: u32) -> Option<u32> {
+    let mut hasher = DefaultHasher::new();
+    client.hash(&mut hasher);
+    let hash = hasher.finish();
+    let folded = (hash >> 32) as u32 ^ hash as u32;
+    folded.checked_rem(slots)
+}
+
+/// The contents of one slot.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Slot(Vec<(Client, Entry)>);
+
+/// What became of news.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Posted {
+    /// The client as all workers know it now.
+    pub entry: Entry,
+    /// The listing that these news made: others have to be told.
+    pub listed: Option<Listing>,
+    /// Whether somebody else's entry had to go for it that was of use.
+    pub evicted: Evicted,
+}
+
+/// Whether an entry had to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evicted {
+    /// None, or one that said nothing.
+    Nothing,
+    /// A score.
+    Score,
+    /// A listing in force, or a client of good standing.
+    Listing,
+}
+
+impl Slot {
+    /// What is remembered of a client.
+    #[must_use]
+    pub fn get(&self, client: Client) -> Option<Entry> {
+        let mut entries = self.0.iter();
+        let found = entries.find(|(known, _)| *known == client);
+        found.map(|(_, entry)| *entry)
+    }
+
+    /// Adds what sessions have to tell of a client. A listing is made here and nowhere else, so
+    /// that of two workers only one makes it.
+    pub fn post(&mut self, client: Client, news: News, now: u32, terms: &Terms) -> Posted {
+        self.change(client, now, terms, |entry| {
+            entry.deliver(news.delivered);
+            let streak = match news.streak {
+                Streak::Longer(by) => entry.streak + by as f32,
+                Streak::Anew(since) => since as f32,
+            };
+            entry.reject(news.rejected);
+            entry.streak = streak.min(entry.score);
+            let trapped = news.trapped().then_some(Reason::Trap);
+            let reason = trapped.or_else(|| entry.fault(terms));
+            let free = entry.listing(now).is_none();
+            reason
+                .filter(|_| free)
+                .map(|reason| entry.list(reason, now, terms))
+        })
+    }
+
+    /// Takes over a listing that somebody else has made.
+    pub fn told(&mut self, client: Client, listing: Listing, now: u32, terms: &Terms) -> Posted {
+        self.change(client, now, terms, |entry| {
+            let news = entry.told(listing, now);
+            entry.listing(now).filter(|_| news)
+        })
+    }
+
+    /// Takes over what others have counted of a client, where that is more.
+    pub fn totals(&mut self, client: Client, score: f32, now: u32, terms: &Terms) -> Posted {
+        self.change(client, now, terms, |entry| {
+            entry.score = entry.score.max(score.clamp(0.0, 1000.0));
+            let free = entry.listing(now).is_none();
+            let reason = entry.fault(terms).filter(|_| free);
+            reason.map(|reason| entry.list(reason, now, terms))
+        })
+    }
+
+    /// Takes a client off the list; whether it was on it.
+    pub fn pardon(&mut self, client: Client, now: u32) -> bool {
+        let mut entries = self.0.iter_mut();
+        let found = entries.find(|(known, _)| *known == client);
+        found.is_some_and(|(_, entry)| entry.pardon(now))
+    }
+
+    fn change(
+        &mut self,
+        client: Client,
+        now: u32,
+        terms: &Terms,
+        change: impl FnOnce(&mut Entry) -> Option<Listing>,
+    ) -> Posted {
+        let known = self.0.iter().position(|(known, _)| *known == client);
+        let known = known.map(|at| self.0.swap_remove(at).1);
+        let mut entry = known.unwrap_or_default().at(now, terms);
+        let listed = change(&mut entry);
+        let evicted = self.make_room(now, terms);
+        self.0.push((client, entry));
+        Posted {
+            entry,
+            listed,
+            evicted,
+        }
+    }
+
+    fn make_room(&mut self, now: u32, terms: &Terms) -> Evicted {
+        if self.0.len() < MAX_ENTRIES {
+            return Evicted::Nothing;
+        }
+        let worths = self.0.iter().map(|(_, e)| e.at(now, terms));
+        let worths = worths.zip(self.0.iter()).map(|(faded, (_, entry))| {
+            let (class, _) = faded.worth(now, terms);
+            (class, entry.worth(now, terms).1)
+        });
+        let least = worths.enumerate().min_by_key(|(_, worth)| *worth);
+        let Some((at, (class, _))) = least else {
+            return Evicted::Nothing;
+        };
+        self.0.swap_remove(at);
+        match class {
+            0 => Evicted::Nothing,
+            1 => Evicted::Score,
+            _ => Evicted::Listing,
+        }
+    }
+
+    /// Reads a slot.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Self {
+        let Some((&VERSION, mut rest)) = bytes.split_first() else {
+            return Self::default();
+        };
+        let mut entries = Vec::new();
+        while !rest.is_empty() {
+            match read(&mut rest) {
+                Some(entry) if entries.len() < MAX_ENTRIES => entries.push(entry),
+                _ => return Self::default(),
+            }
+        }
+        Self(entries)
+    }
+
+    /// Writes the slot.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        for (client, entry) in &self.0 {
+            write(*client, entry, &mut bytes);
+        }
+        bytes
+    }
+}
+
+/// One entry: the prefix length (of IPv4 plus [`IPV4`]), as many octets of the address as it
+/// covers, three counts (IEEE 754, 32 bits), the time they hold for, and the last listing: its
+/// reason (0 for none), and if there is one, how often, and its end. Numbers are little-endian.
+fn write(client: Client, entry: &Entry, bytes: &mut Vec<u8>) {
+    let [length, family, address @ ..] = client.encode();
+    let significant = usize::from(length.div_ceil(8));
+    match family {
+        4 => {
+            bytes.push(length.saturating_add(IPV4));
+            let address = address.last_chunk::<4>().into_iter().flatten();
+            bytes.extend(address.take(significant));
+        }
+        _ => {
+            bytes.push(length);
+            bytes.extend(address.iter().take(significant));
+        }
+    }
+    for count in [entry.score, entry.streak, entry.delivered] {
+        bytes.extend_from_slice(&count.to_le_bytes());
+    }
+    bytes.extend_from_slice(&entry.at.to_le_bytes());
+    let Some(last) = entry.last else {
+        return bytes.push(0);
+    };
+    bytes.extend_from_slice(&[last.reason.encode(), last.times]);
+    bytes.extend_from_slice(&last.until.to_le_bytes());
+}
+
+fn read(bytes: &mut &[u8]) -> Option<(Client, Entry)> {
+    let client = read_client(bytes)?;
+    let (score, streak, delivered) = (count(bytes)?, count(bytes)?, count(bytes)?);
+    let at = u32::from_le_bytes(*take(bytes)?);
+    let [reason] = *take(bytes)?;
+    let last = match reason {
+        0 => None,
+        reason => {
+            let [times] = *take(bytes)?;
+            Some(Listing {
+                reason: Reason::decode(reason)?,
+                times,
+                until: u32::from_le_bytes(*take(bytes)?),
+            })
+        }
+    };
+    let entry = Entry {
+        score,
+        streak,
+        delivered,
+        at,
+        last,
+    };
+    Some((client, entry))
+}
+
+fn read_client(bytes: &mut &[u8]) -> Option<Client> {
+    let [length] = *take(bytes)?;
+    let (length, family, offset) = match length.checked_sub(IPV4) {
+        Some(length) => (length, 4, 12),
+        None => (length, 6, 0),
+    };
+    let (given, rest) = bytes.split_at_checked(length.div_ceil(8).into())?;
+    *bytes = rest;
+    let mut octets = [0; ENCODED_LEN];
+    let (head, address) = octets.split_first_chunk_mut::<2>()?;
+    *head = [length, family];
+    if family == 4 {
+        // ::ffff:0:0/96 (RFC 4291 section 2.5.5.2).
+        address.get_mut(10..12)?.fill(0xff);
+    }
+    let place = address.get_mut(offset..offset + given.len())?;
+    place.copy_from_slice(given);
+    Client::decode(&octets)
+}
+
+fn count(bytes: &mut &[u8]) -> Option<f32> {
+    let count = f32::from_le_bytes(*take(bytes)?);
+    (count.is_finite() && count >= 0.0).then_some(count)
+}
+
+fn take<'a, const LEN: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(taken)
+}

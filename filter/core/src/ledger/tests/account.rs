@@ -1,0 +1,86 @@
+use super::super::{Account, Entry, News, Reason, Row, Streak};
+use super::{NOW, TERMS, client, entry, watch};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn account(entry: Entry) -> Account {
+    Account::new(client("203.0.113.7"), entry, watch())
+}
+
+#[test]
+fn sessions_share_what_may_be_tried() {
+    let account = account(Entry::default());
+    assert_eq!(account.room(0), 5);
+    account.asks(0, 3);
+    assert_eq!(account.room(3), 5);
+    assert_eq!(account.room(0), 2);
+    account.asks(0, 2);
+    assert_eq!((account.room(0), account.room(2)), (0, 2));
+    account.rejected(Row::Next);
+    account.asks(3, 2);
+    assert_eq!((account.room(0), account.room(2)), (0, 2));
+    account.asks(2, 0);
+    account.asks(2, 0);
+    assert_eq!(account.room(0), 4);
+}
+
+#[test]
+fn who_has_standing_asks_as_it_likes() {
+    let account = account(entry(0, 0, 20));
+    account.asks(0, 1000);
+    assert!(account.room(0) > 1_000_000);
+    assert!(account.has_standing());
+}
+
+#[test]
+fn news_are_told_once_and_what_is_urgent_is_known() {
+    let account = account(entry(0, 0, 30));
+    assert_eq!(account.take_news(), None);
+    account.delivered(2);
+    assert!(!account.has_urgent_news());
+    account.rejected(Row::Next);
+    assert!(account.has_urgent_news());
+    let news = account.take_news().unwrap();
+    assert_eq!(
+        news,
+        News {
+            rejected: 1,
+            delivered: 2,
+            streak: Streak::Longer(1),
+            fault: None
+        }
+    );
+    assert_eq!(account.take_news(), None);
+}
+
+#[test]
+fn a_streak_ends_with_an_accepted_recipient() {
+    let account = account(Entry::default());
+    for _ in 0..4 {
+        assert_eq!(account.rejected(Row::Next), None);
+    }
+    account.accepted();
+    for _ in 0..4 {
+        assert_eq!(account.rejected(Row::Next), None);
+    }
+    assert_eq!(account.take_news().unwrap().streak, Streak::Anew(4));
+    assert_eq!(account.rejected(Row::Next), Some(Reason::Streak));
+}
+
+#[test]
+fn what_is_not_known_to_be_in_a_row_counts_for_the_score_only() {
+    let account = account(Entry::default());
+    for _ in 0..9 {
+        assert_eq!(account.rejected(Row::Lost), None);
+    }
+    assert_eq!(account.rejected(Row::Lost), Some(Reason::Score));
+}
+
+#[test]
+fn what_others_know_is_learnt() {
+    let account = account(Entry::default());
+    account.learn(entry(4, 4, 0));
+    assert_eq!(account.room(0), 1);
+    assert_eq!(account.rejected(Row::Next), Some(Reason::Streak));
+    assert!(account.entry().at(NOW, &TERMS).score() == 5);
+}

@@ -1,0 +1,63 @@
+//! Recipients that the server has just called unknown.
+
+use super::detector::Heard;
+use lru::LruCache;
+use std::num::NonZeroUsize;
+
+/// Which refusals are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remember {
+    /// Those for good (5yz).
+    Permanent,
+    /// Those for now (4yz), too.
+    All,
+}
+
+/// Unknown recipients of late, a bounded number of them. Names are kept whole: one that only
+/// resembles another must not be taken for it.
+#[derive(Debug)]
+pub struct Unknown {
+    remember: Remember,
+    ttl: u32,
+    names: LruCache<Box<[u8]>, u32>,
+}
+
+impl Unknown {
+    /// At most `capacity` names, each for `ttl` seconds.
+    #[must_use]
+    pub fn new(remember: Remember, ttl: u32, capacity: u32) -> Self {
+        // Made for its whole capacity it would take the memory at once, in every machine.
+        let mut names = LruCache::unbounded();
+        names.resize(NonZeroUsize::new(capacity as usize).unwrap_or(NonZeroUsize::MIN));
+        Self {
+            remember,
+            ttl,
+            names,
+        }
+    }
+
+    /// What the server says of a name, at `now` (seconds).
+    pub fn hear(&mut self, name: &[u8], heard: Heard, now: u32) {
+        match (heard, self.remember) {
+            (Heard::Unknown, _) | (Heard::UnknownForNow, Remember::All) => {
+                self.names.put(name.into(), now);
+            }
+            (Heard::Known, _) => {
+                self.names.pop(name);
+            }
+            (Heard::UnknownForNow, Remember::Permanent) | (Heard::Again, _) => {}
+        }
+    }
+
+    /// Whether a name is unknown. Being asked for does not make it stay for longer.
+    pub fn has(&mut self, name: &[u8], now: u32) -> bool {
+        let Some(since) = self.names.get(name).copied() else {
+            return false;
+        };
+        let fresh = now.checked_sub(since).is_some_and(|age| age < self.ttl);
+        if !fresh {
+            self.names.pop(name);
+        }
+        fresh
+    }
+}

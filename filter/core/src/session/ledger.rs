@@ -1,0 +1,222 @@
+//! What a session has in common with the others of its client, and how it ends with them.
+
+use super::client::NOOP;
+use super::effects::{Effects, Note};
+use super::{Phase, Session};
+use crate::ledger::{Account, Heard, Row};
+use crate::policy::{Rule, Verdict};
+use crate::smtp::{Answer, Command, LineEnd, Recipient, ReplyCode, Verb};
+use std::rc::Rc;
+
+/// What became of a session whose client is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// It is left alone.
+    Spared,
+    /// Nothing is owed to the client: the connection can be closed.
+    Now,
+    /// The client waits for replies that the server does not owe: these bytes are to be sent to it
+    /// instead of all that waits, and then as with [`Self::Owed`].
+    Ask(&'static [u8]),
+    /// The next reply of the server becomes the last word, or is followed by it. A server that
+    /// takes its time need not be waited for.
+    Owed,
+}
+
+/// Whether a command waits for other sessions of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Enough,
+    Wanted,
+}
+
+impl Session {
+    /// Lets the session share its client's account, before its first byte.
+    pub fn charge_to(&mut self, account: Rc<Account>) {
+        if self.is_judged() {
+            self.account = Some(account);
+        }
+    }
+
+    /// Whether the session waits until others of its client have their replies, and can go on now.
+    #[must_use]
+    pub fn can_go_on(&self) -> bool {
+        self.lacks_room() && self.budget_left() > 0
+    }
+
+    /// Whether the session waits until others of its client have their replies: no reply that is
+    /// owed to itself would wake it.
+    #[must_use]
+    pub fn waits_for_others(&self) -> bool {
+        self.lacks_room() && self.tracker.owed().is_empty()
+    }
+
+    /// Whether something is held for want of room, and could go on.
+    fn lacks_room(&self) -> bool {
+        self.room == Room::Wanted && self.is_read() && !self.held.is_empty()
+    }
+
+    /// The client is listed: whatever the session was about to do, it ends.
+    #[must_use]
+    pub fn cut(&mut self) -> (Cut, Vec<Note>) {
+        let mut notes = Vec::new();
+        let verdict = match self.phase {
+            Phase::Closed(_) | Phase::Refused(..) | Phase::Exempt(_) => {
+                return (Cut::Spared, notes);
+            }
+            Phase::Cut(_) => return (Cut::Owed, notes),
+            // Whoever has authenticated has no account any more.
+            _ if self.account.is_none() || !self.policy.enforces() => return (Cut::Spared, notes),
+            Phase::Sentenced(verdict) => verdict,
+            Phase::Judged | Phase::Unpaired(_) | Phase::Opaque(_) => Verdict {
+                rule: Rule::Ledger,
+                counts: self.counts,
+            },
+        };
+        notes.push(Note::Closed(verdict));
+        // In the middle of a message the server has nothing to say.
+        let readable =
+            matches!(self.phase, Phase::Judged | Phase::Sentenced(_)) && !self.tracker.in_body();
+        let held = std::mem::take(&mut self.held);
+        self.phase = Phase::Cut(verdict);
+        let cut = match () {
+            () if readable && !self.tracker.owed().is_empty() => Cut::Owed,
+            () if readable && !held.is_empty() => {
+                let noop = Command::parse(NOOP.trim_ascii_end());
+                self.tracker.sent(&noop, LineEnd::Crlf, Answer::Refused);
+                Cut::Ask(NOOP)
+            }
+            () => {
+                self.phase = Phase::Closed(verdict);
+                self.partial_reply = Vec::new();
+                Cut::Now
+            }
+        };
+        (cut, notes)
+    }
+
+    /// Sends on what waited for other sessions of the client.
+    pub fn go_on(&mut self) -> Effects<'static> {
+        let mut effects = Effects::default();
+        self.release(&mut effects);
+        self.tell_share();
+        effects
+    }
+
+    /// Whether limits do not hold for the client, since it is known for good mail.
+    pub(super) fn has_standing(&self) -> bool {
+        let account = self.account.as_ref();
+        account.is_some_and(|account| account.has_standing())
+    }
+
+    /// How many more recipients may be asked about before replies to the earlier ones are in.
+    pub(super) fn budget_left(&self) -> u32 {
+        let in_flight = self.tracker.owed().lookups_in_flight();
+        let own = self.policy.budget(&self.counts);
+        let allowed = match &self.account {
+            Some(account) if account.has_standing() => u32::MAX,
+            Some(account) => account.room(self.share).min(own),
+            None => own,
+        };
+        allowed.saturating_sub(in_flight)
+    }
+
+    /// Tells the client's account how many recipients this session is asking about.
+    pub(super) fn tell_share(&mut self) {
+        let share = self.tracker.owed().lookups_in_flight();
+        if let Some(account) = &self.account
+            && share != self.share
+        {
+            account.asks(self.share, share);
+            self.share = share;
+        }
+    }
+
+    /// Leaves the client's account: what the session does is its own affair from here on.
+    pub(super) fn leave_account(&mut self) {
+        if let Some(account) = self.account.take() {
+            account.asks(self.share, 0);
+            self.share = 0;
+            self.names.clear();
+        }
+    }
+
+    /// The verdict on a command that names a trap.
+    pub(super) fn trapped_at(
+        &mut self,
+        command: &Command<'_>,
+        effects: &mut Effects<'_>,
+    ) -> Option<Verdict> {
+        if command.verb != Verb::Rcpt || !self.policy.sets_traps() || self.has_standing() {
+            return None;
+        }
+        let recipient = Recipient::parse(command.argument)?;
+        let mailbox = recipient.mailbox()?;
+        let rule = self
+            .policy
+            .on_mailbox(&mailbox)
+            .filter(|_| !recipient.is_postmaster())?;
+        if self.is_judged()
+            && let Some(account) = &self.account
+        {
+            account.trapped();
+        }
+        self.judge(rule, &mut effects.notes)
+    }
+
+    /// Whether the server has just called the recipient unknown, so that it need not be asked.
+    pub(super) fn remembers(&self, recipient: Option<&Recipient<'_>>) -> bool {
+        let Some(account) = self.account.as_ref().filter(|_| self.is_enforced()) else {
+            return false;
+        };
+        let name = recipient.and_then(Recipient::mailbox);
+        name.is_some_and(|name| account.watch().is_unknown(&name)) && !account.has_standing()
+    }
+
+    /// Keeps the name of a recipient until its reply is in.
+    pub(super) fn keep_name(&mut self, command: &Command<'_>) {
+        let account = self.account.as_ref();
+        if account.is_some_and(|account| account.watch().wants_names()) {
+            let recipient = Recipient::parse(command.argument);
+            let name = recipient.and_then(|recipient| recipient.mailbox());
+            self.names.push_back(name);
+        }
+    }
+
+    /// The recipient asked about first has its answer.
+    pub(super) fn heard(&mut self, heard: Option<Heard>) {
+        let name = self.names.pop_front().flatten();
+        if let (Some(account), Some(heard)) = (&self.account, heard) {
+            let client = account.client();
+            account.watch().heard(client, name.as_deref(), heard);
+        }
+    }
+
+    /// What a rejection by this code says of the name.
+    pub(super) fn unknown_by(code: ReplyCode) -> Heard {
+        match code.is_permanent() {
+            true => Heard::Unknown,
+            false => Heard::UnknownForNow,
+        }
+    }
+
+    /// A recipient was unknown: the rule it meets, of the session or of its client.
+    pub(super) fn rejection_met(
+        &self,
+        row: Row,
+        of_session: impl FnOnce() -> Option<Rule>,
+    ) -> Option<Rule> {
+        let account = self.account.as_ref().filter(|_| self.is_judged());
+        let fault = account.and_then(|account| account.rejected(row));
+        match self.has_standing() {
+            true => None,
+            false => of_session().or_else(|| fault.map(Rule::from)),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.leave_account();
+    }
+}

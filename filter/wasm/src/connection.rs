@@ -1,0 +1,229 @@
+//! What passes through one connection: bytes of both sides in, effects carried out.
+//!
+//! Envoy lets bytes be sent to the server outside the client's own callback only while it keeps
+//! the pointer to the client's buffer, which it drops when that callback returns `Continue`. So
+//! the callback continues by hostcall, which takes effect when it is over, and returns `Pause`.
+
+use crate::door;
+use crate::host::{self, Refused};
+use crate::ledger;
+use crate::notes;
+use crate::worker::{Errand, Worker};
+use portcullis_core::client::Client;
+use portcullis_core::policy::Counts;
+use portcullis_core::session::{Ask, Close, Effects, Note, Session};
+use proxy_wasm::types::BufferType;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use BufferType::{DownstreamData, UpstreamData};
+
+/// A connection under way.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    id: u32,
+    worker: Rc<RefCell<Worker>>,
+    session: Rc<RefCell<Session>>,
+    /// The client among whose sessions it counts.
+    seat: Option<Client>,
+    counted: Cell<Counts>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        id: u32,
+        worker: Rc<RefCell<Worker>>,
+        session: Rc<RefCell<Session>>,
+        seat: Option<Client>,
+    ) -> Self {
+        Self {
+            id,
+            worker,
+            session,
+            seat,
+            counted: Cell::default(),
+        }
+    }
+
+    pub(crate) fn session(&self) -> &Rc<RefCell<Session>> {
+        &self.session
+    }
+
+    pub(crate) fn seat(&self) -> Option<Client> {
+        self.seat
+    }
+
+    /// Whether bytes pass unread.
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.session.borrow().is_opaque()
+    }
+
+    /// Sends on what waited for other sessions of the client. To be called as this connection.
+    pub(crate) fn go_on(&self) -> Result<(), Refused> {
+        let mut session = self.session.borrow_mut();
+        if !session.can_go_on() {
+            return Ok(());
+        }
+        let effects = session.go_on();
+        let wishes = Wishes::of(&effects);
+        let sent = self.release(&mut session, effects.to_server.into_owned());
+        self.settle(&session, wishes);
+        sent
+    }
+
+    /// Feeds the session with the client's bytes and sends on what may go.
+    pub(crate) fn client_data(&self, end: bool) -> Result<(), Refused> {
+        let overflow = self.take_overflow();
+        let mut session = self.session.borrow_mut();
+        let arrived = host::buffer(DownstreamData);
+        let bytes = match overflow {
+            // These came before, and are no longer in the buffer.
+            Some(earlier) => Cow::Owned([earlier, arrived.clone()].concat()),
+            None => Cow::Borrowed(&arrived[..]),
+        };
+        let effects = if end {
+            session.client_end(&bytes)
+        } else {
+            session.client_bytes(&bytes)
+        };
+        let left = bytes.get(bytes.len() - effects.left..).unwrap_or_default();
+        let sent = if end && session.is_refused() {
+            // The echo would answer the end by one of its own, which overtakes the refusal.
+            Ok(())
+        } else if left.is_empty() && effects.to_server == arrived {
+            host::continue_to_server()
+        } else if !end && effects.to_server.is_empty() && left == arrived {
+            // Nothing fits: all of it stays where it is.
+            Ok(())
+        } else {
+            self.send_on(&effects.to_server, left, end)
+        };
+        let wishes = Wishes::of(&effects);
+        self.settle(&session, wishes);
+        sent
+    }
+
+    /// Client bytes that neither went on nor fit into the guard, if they are not in the host's
+    /// buffer again.
+    fn take_overflow(&self) -> Option<Vec<u8>> {
+        self.worker.borrow_mut().take_overflow(self.id)
+    }
+
+    /// Sends `bytes` to the server; `left` stays in the client's buffer.
+    fn send_on(&self, bytes: &[u8], left: &[u8], end: bool) -> Result<(), Refused> {
+        if bytes.is_empty() && !end {
+            return host::replace_buffer(DownstreamData, left);
+        }
+        host::replace_buffer(DownstreamData, bytes)?;
+        host::continue_to_server()?;
+        if !left.is_empty() {
+            // Continuing empties the buffer when this callback is over, so it has to wait.
+            let mut worker = self.worker.borrow_mut();
+            worker.keep_overflow(self.id, left.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Feeds the session with the server's bytes; sends on what they release.
+    pub(crate) fn server_data(&self, end: bool) -> Result<(), Refused> {
+        let mut session = self.session.borrow_mut();
+        let bytes = host::buffer(UpstreamData);
+        let waited = session.held() > 0;
+        let mut effects = session.server_bytes(&bytes);
+        if end {
+            let tail = session.server_end();
+            effects.close = effects.close.max(tail.close);
+            effects
+                .to_client
+                .to_mut()
+                .extend_from_slice(&tail.to_client);
+        }
+        let mut outcome = if effects.to_client == bytes {
+            Ok(())
+        } else {
+            host::replace_buffer(UpstreamData, &effects.to_client)
+        };
+        let wishes = Wishes::of(&effects);
+        let released = effects.to_server.into_owned();
+        if waited {
+            outcome = outcome.and(self.release(&mut session, released));
+        }
+        self.settle(&session, wishes);
+        outcome
+    }
+
+    /// Sends released bytes on. Client bytes that did not fit into the guard lie behind them in
+    /// the host's buffer, from where they would go on with them unread: they are read first.
+    fn release(&self, session: &mut Session, mut released: Vec<u8>) -> Result<(), Refused> {
+        let overflow = self.take_overflow();
+        let waiting = overflow.unwrap_or_else(|| host::buffer(DownstreamData));
+        if released.is_empty() && waiting.is_empty() {
+            return Ok(());
+        }
+        let effects = session.client_bytes(&waiting);
+        released.extend_from_slice(&effects.to_server);
+        let left = waiting
+            .get(waiting.len() - effects.left..)
+            .unwrap_or_default();
+        let sent = self.send_on(&released, left, false);
+        let wishes = Wishes::of(&effects);
+        self.settle(session, wishes);
+        sent.inspect_err(|refused| self.cannot_release(*refused))
+    }
+
+    /// What waits can never be sent on by this host: the connection is stuck, so it ends.
+    fn cannot_release(&self, refused: Refused) {
+        log::error!(
+            "held commands cannot be sent on ({refused}); on this host set \
+             rcpt.metering to \"reply-452\""
+        );
+        let mut worker = self.worker.borrow_mut();
+        worker.metrics.count("portcullis_release_failed_total", 1);
+        worker.send(Errand::Close(self.id));
+    }
+
+    /// Logs, counts, asks and closes as the session says.
+    fn settle(&self, session: &Session, wishes: Wishes) {
+        let mut worker = self.worker.borrow_mut();
+        let counts = *session.counts();
+        let counted = self.counted.replace(counts);
+        if counts != counted {
+            worker.metrics.count_progress(&counted, &counts);
+        }
+        notes::tell(&mut worker.metrics, session, &wishes.notes);
+        match wishes.close {
+            Close::Keep => {}
+            Close::Linger => worker.close_later(self.id),
+            Close::Now => worker.send(Errand::Close(self.id)),
+        }
+        if wishes.ask == Ask::Dnsbl
+            && let Some(client) = session.client()
+        {
+            door::look_up_later(&mut worker, self.id, &self.session, client);
+        }
+        if let Some(client) = self.seat {
+            if session.waits_for_others() {
+                worker.roster.wait(client, self.id);
+            }
+            ledger::settle(&mut worker, client);
+        }
+    }
+}
+
+/// What a session wants besides passing bytes on.
+struct Wishes {
+    notes: Vec<Note>,
+    ask: Ask,
+    close: Close,
+}
+
+impl Wishes {
+    fn of(effects: &Effects<'_>) -> Self {
+        Self {
+            notes: effects.notes.clone(),
+            ask: effects.ask,
+            close: effects.close,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The ledger: what sessions tell is written down for all workers, and when a client is listed its
+//! sessions end on each of them.
+
+use crate::door;
+use crate::host;
+use crate::notes;
+use crate::worker::{Errand, Waiting, Worker};
+use portcullis_core::client::Client;
+use portcullis_core::ledger::{Account, Entry, Evicted, Listing, Posted, Slot, number_of};
+use portcullis_core::policy::Rule;
+use portcullis_core::session::Cut;
+use portcullis_core::worker::{Wait, crew};
+use proxy_wasm::types::BufferType;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Shared data under which the workers of this host find each other.
+const CREW_KEY: &str = "portcullis.crew";
+
+/// What all workers know of a client.
+pub(crate) fn recall(worker: &Worker, client: Client) -> Entry {
+    let key = slot_key(worker, client);
+    let slot = key.map(|key| Slot::decode(&host::shared(&key)));
+    let known = slot.and_then(|slot| slot.get(client));
+    known.unwrap_or_default()
+}
+
+/// After an input of one of its sessions: writes down what cannot wait, and lets the next session
+/// go on that waits for its turn.
+pub(crate) fn settle(worker: &mut Worker, client: Client) {
+    let account = worker.roster.account(client).cloned();
+    if let Some(account) = account.filter(|account| account.has_urgent_news()) {
+        post(worker, &account);
+    }
+    wake(worker, client);
+}
+
+/// A session is over.
+pub(crate) fn leave(worker: &mut Worker, client: Client, session: u32) {
+    match worker.roster.end(client, session) {
+        Some(last) => post(worker, &last),
+        None => wake(worker, client),
+    }
+}
+
+/// Lets the next session of a client go on.
+pub(crate) fn wake(worker: &mut Worker, client: Client) {
+    if let Some(next) = worker.roster.next_waiting(client) {
+        worker.send(Errand::GoOn(next));
+    }
+}
+
+fn post(worker: &mut Worker, account: &Account) {
+    let Some(news) = account.take_news() else {
+        return;
+    };
+    let client = account.client();
+    let posted = change(worker, client, |slot, now, terms| {
+        slot.post(client, news, now, terms)
+    });
+    match posted {
+        Some(posted) => account.learn(posted.entry),
+        None => worker.metrics.count("portcullis_ledger_lost_total", 1),
+    }
+}
+
+/// Changes what all workers know of a client, and tells them if it is listed now.
+fn change(
+    worker: &mut Worker,
+    client: Client,
+    mut change: impl FnMut(&mut Slot, u32, &portcullis_core::ledger::Terms) -> Posted,
+) -> Option<Posted> {
+    let key = slot_key(worker, client)?;
+    worker.tell_time();
+    let watch = worker.watch.clone()?;
+    let (now, terms) = (watch.now(), watch.terms());
+    let posted = host::update_shared(&key, |bytes| {
+        let mut slot = Slot::decode(bytes);
+        let posted = change(&mut slot, now, &terms);
+        (posted, slot.encode())
+    })?;
+    match posted.evicted {
+        Evicted::Nothing => {}
+        Evicted::Score => worker
+            .metrics
+            .count("portcullis_ledger_evicted_scores_total", 1),
+        Evicted::Listing => {
+            worker
+                .metrics
+                .count("portcullis_ledger_evicted_listings_total", 1);
+        }
+    }
+    if let Some(listing) = posted.listed {
+        announce(worker, client, listing, now);
+    }
+    Some(posted)
+}
+
+/// Tells every worker that a client is listed.
+fn announce(worker: &mut Worker, client: Client, listing: Listing, now: u32) {
+    notes::tell_listing(&mut worker.metrics, client, listing);
+    let message = Errand::Listed(client).encode();
+    let queues = crew::queues(&host::shared(CREW_KEY), now);
+    for queue in queues {
+        // A worker that is gone has no sessions to end.
+        let _ = host::enqueue(queue, &message);
+    }
+}
+
+/// Tells the other workers of this one.
+pub(crate) fn sign(queue: u32, now: u32) {
+    let signed = host::update_shared(CREW_KEY, |bytes| ((), crew::sign(bytes, queue, now)));
+    if signed.is_none() {
+        log::error!("other workers cannot be told of this one: shared data cannot be changed");
+    }
+}
+
+/// A client is listed: its sessions on this worker end.
+pub(crate) fn cut(shared: &Rc<RefCell<Worker>>, root: u32, client: Client) {
+    let mut worker = shared.borrow_mut();
+    let entry = recall(&worker, client);
+    worker.tell_time();
+    let listed = worker
+        .watch
+        .as_ref()
+        .and_then(|watch| entry.listing(watch.now()));
+    if listed.is_none() {
+        return;
+    }
+    if let Some(account) = worker.roster.account(client) {
+        account.learn(entry);
+    }
+    let sessions = worker.roster.of(client).into_iter();
+    let cuts: Vec<(u32, Cut)> = sessions
+        .map(|id| (id, cut_one(&mut worker, root, id)))
+        .collect();
+    drop(worker);
+    for (id, cut) in cuts {
+        let done = host::as_context(id, root, || match cut {
+            Cut::Now => host::close(),
+            Cut::Ask(command) => {
+                host::replace_buffer(BufferType::DownstreamData, command)?;
+                host::continue_to_server()
+            }
+            Cut::Owed | Cut::Spared => Ok(()),
+        });
+        gone(id, done);
+    }
+}
+
+/// Ends one session; what is still to be done about its connection.
+fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
+    let Some(connection) = worker.connections.get(&id).cloned() else {
+        return Cut::Spared;
+    };
+    if let Some(Waiting {
+        session,
+        wait: Wait::Greeting,
+    }) = worker.waiting.get(&id).cloned()
+    {
+        worker.waiting.remove(&id);
+        worker.metrics.count("portcullis_siblings_cut_total", 1);
+        let done = host::as_context(id, root, || {
+            door::refused(worker, &session, Rule::Ledger, None);
+            host::continue_to_server()
+        });
+        gone(id, done);
+        return Cut::Spared;
+    }
+    let mut session = connection.session().borrow_mut();
+    let (cut, notes) = session.cut();
+    notes::tell(&mut worker.metrics, &session, &notes);
+    drop(session);
+    if notes.is_empty() {
+        return Cut::Spared;
+    }
+    worker.metrics.count("portcullis_siblings_cut_total", 1);
+    if cut != Cut::Now {
+        drop(worker.take_overflow(id));
+        worker.close_soon(id);
+    }
+    cut
+}
+
+fn gone(id: u32, done: Result<(), host::Refused>) {
+    if let Err(refused) = done {
+        log::debug!("connection {id} ended by itself: {refused}");
+    }
+}
+
+fn slot_key(worker: &Worker, client: Client) -> Option<String> {
+    let number = number_of(client, worker.policy.config().ledger.slots)?;
+    Some(format!("portcullis.ledger.{number}"))
+}
