@@ -8,7 +8,7 @@ use crate::door;
 use crate::host::{self, Refused};
 use crate::ledger;
 use crate::notes;
-use crate::worker::{Errand, Worker};
+use crate::worker::{Errand, Later, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::policy::Counts;
 use portcullis_core::session::{Ask, Close, Effects, Note, Session};
@@ -28,6 +28,20 @@ pub(crate) struct Connection {
     /// The client among whose sessions it counts.
     seat: Option<Client>,
     counted: Cell<Counts>,
+    timer: Cell<Timer>,
+}
+
+/// What the connection's timer is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Timer {
+    #[default]
+    None,
+    /// The client's commands wait in the host's buffer before they are read.
+    Delay,
+    /// They have waited.
+    Over,
+    /// An answer of the guard's own dialogue waits to be given.
+    Answer,
 }
 
 impl Connection {
@@ -43,6 +57,7 @@ impl Connection {
             session,
             seat,
             counted: Cell::default(),
+            timer: Cell::default(),
         }
     }
 
@@ -57,6 +72,53 @@ impl Connection {
     /// Whether bytes pass unread.
     pub(crate) fn is_opaque(&self) -> bool {
         self.session.borrow().is_opaque()
+    }
+
+    /// Whether what the client has sent is to wait.
+    fn delays(&self) -> bool {
+        match self.timer.get() {
+            Timer::Delay => return true,
+            Timer::Over => {
+                self.timer.set(Timer::None);
+                return false;
+            }
+            Timer::None | Timer::Answer => {}
+        }
+        let wait = self.session.borrow().delay_ms();
+        if wait > 0 {
+            self.timer.set(Timer::Delay);
+            let mut worker = self.worker.borrow_mut();
+            worker.metrics.count("portcullis_delayed_total", 1);
+            worker.do_later(wait, Later::Read(self.id));
+        }
+        wait > 0
+    }
+
+    /// Reads what has waited. To be called as this connection.
+    pub(crate) fn read_now(&self) -> Result<(), Refused> {
+        self.timer.set(Timer::Over);
+        self.client_data(false)
+    }
+
+    /// Gives a detained client its next answer. To be called as this connection.
+    pub(crate) fn answer(&self) -> Result<(), Refused> {
+        self.timer.set(Timer::None);
+        let mut session = self.session.borrow_mut();
+        let effects = session.answer();
+        self.speak(&mut session, &effects)
+    }
+
+    /// Ends the dialogue with a detained client. To be called as this connection.
+    pub(crate) fn let_go(&self) -> Result<(), Refused> {
+        let mut session = self.session.borrow_mut();
+        let effects = session.let_go();
+        self.speak(&mut session, &effects)
+    }
+
+    fn speak(&self, session: &mut Session, effects: &Effects<'_>) -> Result<(), Refused> {
+        let spoken = self.release(session, effects.to_server.to_vec());
+        self.settle(session, Wishes::of(effects));
+        spoken
     }
 
     /// Sends on what waited for other sessions of the client. To be called as this connection.
@@ -74,6 +136,9 @@ impl Connection {
 
     /// Feeds the session with the client's bytes and sends on what may go.
     pub(crate) fn client_data(&self, end: bool) -> Result<(), Refused> {
+        if !end && self.delays() {
+            return Ok(());
+        }
         let overflow = self.take_overflow();
         let mut session = self.session.borrow_mut();
         let arrived = host::buffer(DownstreamData);
@@ -196,6 +261,11 @@ impl Connection {
             Close::Keep => {}
             Close::Linger => worker.close_later(self.id),
             Close::Now => worker.send(Errand::Close(self.id)),
+        }
+        if session.has_answer() && self.timer.get() == Timer::None {
+            self.timer.set(Timer::Answer);
+            let wait = worker.policy.config().tarpit.reply_ms;
+            worker.do_later(wait, Later::Answer(self.id));
         }
         if wishes.ask == Ask::Dnsbl
             && let Some(client) = session.client()

@@ -140,7 +140,13 @@ impl<'a> Desk<'a> {
                 notes::count_ruling(&mut worker.metrics, &ruling);
                 let done = host::as_context(context_id, self.root, || {
                     if let Ruling::Listed(listing) = ruling {
-                        door::refused(&mut worker, &session, Rule::Dnsbl, Some(listing));
+                        door::refused(
+                            &mut worker,
+                            context_id,
+                            &session,
+                            Rule::Dnsbl,
+                            Some(listing),
+                        );
                     }
                     host::continue_to_server()
                 });

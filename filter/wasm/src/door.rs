@@ -3,7 +3,7 @@
 use crate::host;
 use crate::ledger;
 use crate::notes;
-use crate::worker::{Errand, Waiting, Worker};
+use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::ledger::Account;
 use portcullis_core::policy::{Listing, LookupMode, Rule};
@@ -45,7 +45,9 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
     let Some(address) = from.filter(|address| !policy.exempts(*address)) else {
         return arrival(None, Way::On);
     };
-    if policy.lists(address) && refused(worker, &session, Rule::OwnList, None) == Door::Refused {
+    if policy.lists(address)
+        && refused(worker, context_id, &session, Rule::OwnList, None) == Door::Refused
+    {
         return arrival(None, Way::On);
     }
     let client = policy.client(address);
@@ -89,7 +91,8 @@ fn take_seat(
     let listed = known
         .as_ref()
         .and_then(|(watch, entry)| entry.listing(watch.now()));
-    if listed.is_some() && refused(worker, session, Rule::Ledger, None) == Door::Refused {
+    if listed.is_some() && refused(worker, context_id, session, Rule::Ledger, None) == Door::Refused
+    {
         return Seated::Refused;
     }
     let limit = worker.policy.config().sessions.max_per_client;
@@ -104,7 +107,9 @@ fn take_seat(
             }
             Seated::Taken
         }
-        Seat::None if refused(worker, session, Rule::Sessions, None) == Door::Refused => {
+        Seat::None
+            if refused(worker, context_id, session, Rule::Sessions, None) == Door::Refused =>
+        {
             Seated::Refused
         }
         Seat::None => Seated::Standing,
@@ -135,7 +140,7 @@ fn look_up(
             notes::count_told(&mut worker.metrics, told);
             match (ruling, wait) {
                 (Ruling::Listed(listing), Wait::Greeting) => {
-                    refused(worker, session, Rule::Dnsbl, Some(listing));
+                    refused(worker, context_id, session, Rule::Dnsbl, Some(listing));
                 }
                 (Ruling::Listed(listing), Wait::Session) => {
                     let waiting = Waiting {
@@ -175,12 +180,22 @@ fn look_up(
 /// let on yet.
 pub(crate) fn refused(
     worker: &mut Worker,
+    context_id: u32,
     session: &Rc<RefCell<Session>>,
     rule: Rule,
     listing: Option<Rc<Listing>>,
 ) -> Door {
     let mut session = session.borrow_mut();
-    let (door, notes) = session.refuse(rule, listing);
+    let tarpit = &worker.policy.config().tarpit;
+    let (door, notes) = match rule {
+        Rule::Ledger | Rule::OwnList if worker.detained < tarpit.sessions => session.detain(rule),
+        _ => session.refuse(rule, listing),
+    };
+    if session.is_detained() && door == Door::Refused {
+        let longest = tarpit.max_s.saturating_mul(1000);
+        worker.detained += 1;
+        worker.do_later(longest, Later::LetGo(context_id));
+    }
     notes::tell(&mut worker.metrics, &session, &notes);
     if door == Door::Refused
         && let Some(cluster) = &worker.policy.config().refusal.cluster

@@ -161,7 +161,7 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
         worker.waiting.remove(&id);
         worker.metrics.count("portcullis_siblings_cut_total", 1);
         let done = host::as_context(id, root, || {
-            door::refused(worker, &session, Rule::Ledger, None);
+            door::refused(worker, id, &session, Rule::Ledger, None);
             host::continue_to_server()
         });
         gone(id, done);

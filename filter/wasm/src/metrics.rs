@@ -60,6 +60,9 @@ impl Metrics {
             Note::Refused(verdict) => {
                 format!("portcullis_refused_{}_total", plain(verdict.rule.name()))
             }
+            Note::Detained(verdict) => {
+                format!("portcullis_detained_{}_total", plain(verdict.rule.name()))
+            }
             Note::Observed(verdict) => {
                 format!("portcullis_observed_{}_total", plain(verdict.rule.name()))
             }

@@ -24,6 +24,7 @@ fn log_note(note: &Note, session: &Session) {
     match note {
         Note::Closed(verdict) => log_verdict(&client, "close", verdict),
         Note::Refused(verdict) => log_verdict(&client, "refuse", verdict),
+        Note::Detained(verdict) => log_verdict(&client, "detain", verdict),
         Note::Observed(verdict) => log_verdict(&client, "observe", verdict),
         Note::Opaque(cause) if cause.is_desync() => {
             log::warn!(

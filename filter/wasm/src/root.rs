@@ -1,10 +1,11 @@
 //! One worker as the host sees it: its root context.
 
+use crate::connection::Connection;
 use crate::desk::Desk;
 use crate::host;
 use crate::ledger;
 use crate::stream::Stream;
-use crate::worker::{Errand, Worker};
+use crate::worker::{Errand, Later, Worker};
 use portcullis_core::policy::Policy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, RootContext, StreamContext};
@@ -81,14 +82,37 @@ impl Root {
     /// Lets a connection go on, or the one behind it if it is gone.
     fn go_on(&self, id: u32) {
         let Some(worker) = &self.worker else { return };
-        let connection = worker.borrow().connections.get(&id).cloned();
-        let Some(connection) = connection else { return };
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
         let done = host::as_context(id, self.context_id, || connection.go_on());
         if let Err(refused) = done {
             log::debug!("a connection that waited is gone: {refused}");
             if let Some(client) = connection.seat() {
                 ledger::wake(&mut worker.borrow_mut(), client);
             }
+        }
+    }
+}
+
+impl Root {
+    fn connection(&self, id: u32) -> Option<Rc<Connection>> {
+        let worker = self.worker.as_ref()?.borrow();
+        worker.connections.get(&id).cloned()
+    }
+
+    fn do_now(&self, what: Later) {
+        let (Later::Read(id) | Later::Answer(id) | Later::LetGo(id)) = what;
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let done = host::as_context(id, self.context_id, || match what {
+            Later::Read(_) => connection.read_now(),
+            Later::Answer(_) => connection.answer(),
+            Later::LetGo(_) => connection.let_go(),
+        });
+        if let Err(refused) = done {
+            log::debug!("{what:?}: {refused}");
         }
     }
 }
@@ -155,6 +179,10 @@ impl RootContext for Root {
         };
         for context_id in due {
             self.run(Errand::Close(context_id));
+        }
+        let later = self.worker.as_ref().map(|worker| worker.borrow_mut().due());
+        for what in later.into_iter().flatten() {
+            self.do_now(what);
         }
         if let Some(desk) = self.desk() {
             desk.tick();

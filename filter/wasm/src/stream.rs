@@ -45,11 +45,9 @@ impl StreamContext for Stream {
             door::receive(&mut worker, self.context_id, host::source_address());
         let connection = Connection::new(self.context_id, Rc::clone(&shared), session, seat);
         let connection = Rc::new(connection);
-        if seat.is_some() {
-            worker
-                .connections
-                .insert(self.context_id, Rc::clone(&connection));
-        }
+        worker
+            .connections
+            .insert(self.context_id, Rc::clone(&connection));
         self.connection = Some(connection);
         match way {
             Way::On => Action::Continue,
@@ -107,6 +105,10 @@ impl Drop for Stream {
         let mut worker = worker.borrow_mut();
         worker.waiting.remove(&self.context_id);
         worker.connections.remove(&self.context_id);
+        let detained = |connection: &Rc<Connection>| connection.session().borrow().is_detained();
+        if self.connection.as_ref().is_some_and(detained) {
+            worker.detained = worker.detained.saturating_sub(1);
+        }
         let seat = self
             .connection
             .take()

@@ -10,7 +10,7 @@ use portcullis_core::client::Client;
 use portcullis_core::ledger::Watch;
 use portcullis_core::policy::{LookupMode, Policy};
 use portcullis_core::session::Session;
-use portcullis_core::worker::{Closing, Lookups, Now, Roster, Ruling, Wait, crew};
+use portcullis_core::worker::{Closing, Lookups, Now, Roster, Ruling, Timers, Wait, crew};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -79,6 +79,17 @@ pub(crate) struct Waiting {
     pub(crate) wait: Wait,
 }
 
+/// What is to be done about a connection at some time, by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Later {
+    /// Its commands have waited long enough.
+    Read(u32),
+    /// The next answer of the guard's own dialogue is due.
+    Answer(u32),
+    /// That dialogue has lasted long enough.
+    LetGo(u32),
+}
+
 /// One worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -87,7 +98,7 @@ pub(crate) struct Worker {
     pub(crate) queue: u32,
     pub(crate) lookups: Lookups<u32>,
     pub(crate) roster: Roster<u32>,
-    /// Connections that have a seat in the roster.
+    /// All of them.
     pub(crate) connections: HashMap<u32, Rc<Connection>>,
     /// What the sessions have in common, if clients are remembered.
     pub(crate) watch: Option<Rc<Watch>>,
@@ -101,6 +112,9 @@ pub(crate) struct Worker {
     /// Sessions whose client was listed, while a reply is owed to them.
     cut: Closing<u32>,
     signed: Option<u32>,
+    later: Timers<Later>,
+    /// Connections kept busy by the guard itself.
+    pub(crate) detained: u32,
     /// Time as counted by ticks, so that no clock change can keep a connection open.
     ticked: Duration,
     pace: Duration,
@@ -126,6 +140,8 @@ impl Worker {
             closing: Closing::new(linger),
             cut: Closing::new(SOON),
             signed: None,
+            later: Timers::default(),
+            detained: 0,
             ticked: Duration::ZERO,
             pace: Duration::ZERO,
             overflow: HashMap::new(),
@@ -154,6 +170,18 @@ impl Worker {
     pub(crate) fn close_soon(&mut self, context_id: u32) {
         self.cut.add(context_id, self.ticked);
         self.set_pace();
+    }
+
+    /// Has something done in `wait` milliseconds.
+    pub(crate) fn do_later(&mut self, wait: u32, what: Later) {
+        let due = self.ticked + Duration::from_millis(wait.into());
+        self.later.add(due, what);
+        self.set_pace();
+    }
+
+    /// What is to be done by now.
+    pub(crate) fn due(&mut self) -> Vec<Later> {
+        std::iter::from_fn(|| self.later.pop_due(self.ticked)).collect()
     }
 
     /// Tells the time to all sessions, and this worker's to the others.
@@ -188,7 +216,8 @@ impl Worker {
         let looks = looks_up || self.watch.is_some();
         let pace = match () {
             () if !self.cut.is_empty() => FASTEST,
-            () if !self.closing.is_empty() || self.lookups.hold_greetings() => FAST,
+            () if !self.closing.is_empty() || !self.later.is_empty() => FAST,
+            () if self.lookups.hold_greetings() => FAST,
             // Sites are tested before the first client comes.
             () if looks_up && first => FAST,
             () if looks => SLOW,

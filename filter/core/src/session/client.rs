@@ -40,7 +40,7 @@ impl Session {
         let mut effects = Effects::default();
         self.client_side = ClientSide::Ended;
         match self.phase {
-            Phase::Closed(_) => effects.close = Close::Now,
+            Phase::Closed(_) | Phase::Detained(_) => effects.close = Close::Now,
             Phase::Unpaired(_) | Phase::Opaque(_) => effects.to_server = rest.into(),
             Phase::Sentenced(_) | Phase::Cut(_) | Phase::Refused(_, Refusal::Owed) => {}
             Phase::Refused(_, Refusal::Told) => effects.close = Close::Now,
@@ -72,6 +72,10 @@ impl Session {
             match self.phase {
                 Phase::Unpaired(_) | Phase::Opaque(_) => {
                     return append(&mut effects.to_server, rest.into());
+                }
+                Phase::Detained(_) => {
+                    effects.left = self.take_detained(rest);
+                    return;
                 }
                 Phase::Closed(_) | Phase::Refused(_, Refusal::Told) => {
                     if says_quit(rest) {

@@ -33,7 +33,7 @@ impl Session {
         let mut notes = Vec::new();
         match self.phase {
             Phase::Judged => {}
-            Phase::Refused(..) => return (Door::Refused, notes),
+            Phase::Refused(..) | Phase::Detained(_) => return (Door::Refused, notes),
             _ => return (Door::Admitted, notes),
         }
         self.listing = listing.or_else(|| self.listing.take());

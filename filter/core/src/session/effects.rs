@@ -50,6 +50,8 @@ pub enum Note {
     Closed(Verdict),
     /// A rule of the door was met; the session never reached the server.
     Refused(Verdict),
+    /// A rule of the door was met; the client is kept busy without the server.
+    Detained(Verdict),
     /// A rule was met, but is only observed. Told once per rule.
     Observed(Verdict),
     /// The session is left alone from here on.

@@ -61,7 +61,7 @@ impl Session {
     pub fn cut(&mut self) -> (Cut, Vec<Note>) {
         let mut notes = Vec::new();
         let verdict = match self.phase {
-            Phase::Closed(_) | Phase::Refused(..) | Phase::Exempt(_) => {
+            Phase::Closed(_) | Phase::Detained(_) | Phase::Refused(..) | Phase::Exempt(_) => {
                 return (Cut::Spared, notes);
             }
             Phase::Cut(_) => return (Cut::Owed, notes),

@@ -18,6 +18,7 @@ mod ledger;
 mod passage;
 mod record;
 mod server;
+mod tarpit;
 mod unpaired;
 
 #[cfg(test)]
@@ -55,6 +56,8 @@ enum Phase {
     Cut(Verdict),
     /// The last word is out: nothing passes any more.
     Closed(Verdict),
+    /// It was let in to nothing but a slow dialogue with the guard itself.
+    Detained(Verdict),
     /// It was ended at the door: nothing passes at all.
     Refused(Verdict, Refusal),
 }
@@ -105,6 +108,7 @@ pub struct Session {
     /// Their names, where somebody wants to hear them: at most `limits.owed_replies`.
     names: VecDeque<Option<Box<[u8]>>>,
     room: Room,
+    dialogue: Option<Box<tarpit::Dialogue>>,
     held: Vec<u8>,
     /// What of a reply waits for its end; once unpaired, the head of a line that has passed.
     partial_reply: Vec<u8>,
@@ -139,6 +143,7 @@ impl Session {
             share: 0,
             names: VecDeque::new(),
             room: Room::Enough,
+            dialogue: None,
             held: Vec::new(),
             partial_reply: Vec::new(),
         };
@@ -157,10 +162,10 @@ impl Session {
         matches!(self.phase, Phase::Opaque(_))
     }
 
-    /// Whether the session ended at the door.
+    /// Whether the session ended at the door, be it in a dialogue of the guard's own.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self.phase, Phase::Refused(..))
+        matches!(self.phase, Phase::Refused(..) | Phase::Detained(_))
     }
 
     /// What the session has done so far.

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 pub struct Record {
     /// The client's address.
     pub client: Option<IpAddr>,
-    /// `admit`, `close`, `refuse` (at the door), `observe` (a rule was met but nothing done) or
+    /// `admit`, `close`, `refuse` (at the door), `detain` (in a dialogue of the guard's own),
+    /// `observe` (a rule was met but nothing done) or
     /// `exempt`.
     pub verdict: &'static str,
     /// The rule behind `close`, `refuse` and `observe`.
@@ -34,6 +35,7 @@ impl Record {
             Phase::Closed(verdict) | Phase::Cut(verdict) | Phase::Sentenced(verdict) => {
                 ("close", Some(verdict.rule))
             }
+            Phase::Detained(verdict) => ("detain", Some(verdict.rule)),
             Phase::Refused(verdict, _) => ("refuse", Some(verdict.rule)),
             _ if observed.is_some() => ("observe", observed),
             Phase::Exempt(_) => ("exempt", None),

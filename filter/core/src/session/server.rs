@@ -27,6 +27,10 @@ impl Session {
         let mut effects = Effects::default();
         match self.phase {
             Phase::Closed(_) | Phase::Refused(_, Refusal::Told) => return effects,
+            Phase::Detained(_) => {
+                self.echoed(bytes, &mut effects);
+                return effects;
+            }
             Phase::Refused(verdict, Refusal::Owed) => {
                 if !bytes.is_empty() {
                     self.tell_refusal(verdict, &mut effects);
@@ -100,6 +104,7 @@ impl Session {
                 | Phase::Sentenced(_)
                 | Phase::Cut(_)
                 | Phase::Closed(_)
+                | Phase::Detained(_)
                 | Phase::Refused(..) => {}
             }
             let rest = bytes.get(at..).unwrap_or_default();

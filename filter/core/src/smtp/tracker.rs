@@ -257,6 +257,12 @@ impl Tracker {
             }
     }
 
+    /// Whether what the client sends next is a command.
+    #[must_use]
+    pub fn expects_command(&self) -> bool {
+        self.client == Client::Commands
+    }
+
     /// Whether a message sent by DATA is under way.
     #[must_use]
     pub fn in_body(&self) -> bool {

@@ -5,6 +5,7 @@
 //! - [`Roster`]: the live sessions of each client.
 //! - [`crew`]: the workers of one host.
 //! - [`Closing`]: closes that wait for their moment.
+//! - [`Timers`]: what is to be done about connections at some time.
 
 mod closing;
 pub mod crew;
@@ -13,6 +14,7 @@ mod known;
 mod lookups;
 mod roster;
 mod slots;
+mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -24,3 +26,4 @@ pub use lookups::{
 };
 pub use roster::{Roster, Seat};
 pub use slots::MAX_ENTRIES;
+pub use timers::Timers;

@@ -6,6 +6,7 @@ mod metering;
 mod odd;
 mod passing;
 mod rules;
+mod tarpit;
 
 use super::{Close, Note, OpaqueCause, Session};
 use crate::policy::{Policy, Rule};
