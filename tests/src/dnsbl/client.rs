@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use data_encoding::BASE64URL_NOPAD;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Request, header};
 use tokio::{net::TcpStream, time};
 
@@ -43,7 +44,7 @@ impl DohAnswer {
 /// # Errors
 /// [`Error::Dns`] if there is no HTTP answer in time, or its message cannot be read.
 pub fn ask(address: SocketAddr, name: &str, record: &str) -> Result<DohAnswer, Error> {
-    let question = BASE64URL_NOPAD.encode(&message::ask(name, record)?);
+    let question = URL_SAFE_NO_PAD.encode(&message::ask(name, record)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

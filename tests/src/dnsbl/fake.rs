@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use data_encoding::BASE64URL_NOPAD;
 use h2::{Reason, server::SendResponse};
 use http::{Method, Request, header};
 use tokio::{
@@ -296,7 +297,7 @@ async fn question(request: Request<h2::RecvStream>) -> Result<Vec<u8>, Error> {
     let message = parameters
         .into_iter()
         .find_map(|parameter| parameter.strip_prefix("dns="));
-    BASE64URL_NOPAD
+    URL_SAFE_NO_PAD
         .decode(message.unwrap_or_default().as_bytes())
         .map_err(Error::dns("reading a question"))
 }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use data_encoding::BASE64URL_NOPAD;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_host_sim::{HttpAnswer, HttpRequest};
 
 use super::{Question, Reply, message};
@@ -57,7 +58,7 @@ pub fn scripted(
             _ => request
                 .header(":path")
                 .and_then(|path| path.split_once("?dns="))
-                .and_then(|(_, dns)| BASE64URL_NOPAD.decode(dns.as_bytes()).ok()),
+                .and_then(|(_, dns)| URL_SAFE_NO_PAD.decode(dns.as_bytes()).ok()),
         };
         let question = octets.and_then(|octets| message::read_question(octets).ok());
         let Some((message, question)) = question else {

@@ -1,7 +1,8 @@
 //! DNS over HTTPS (RFC 8484): how a message becomes a request, and what a response must be.
 
 use super::Fault;
-use data_encoding::BASE64URL_NOPAD;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The longest body read, in octets. An answer of a blacklist takes a few hundred.
 pub const MAX_BODY: usize = 4096;
@@ -32,7 +33,7 @@ pub struct Request {
 pub fn request(method: Method, authority: &str, path: &str, message: &[u8]) -> Request {
     let (method, path, body) = match method {
         Method::Get => {
-            let question = BASE64URL_NOPAD.encode(message);
+            let question = URL_SAFE_NO_PAD.encode(message);
             ("GET", format!("{path}?dns={question}"), None)
         }
         Method::Post => ("POST", path.to_owned(), Some(message.to_vec())),

@@ -2,7 +2,8 @@
 //! written out octet by octet.
 
 use crate::dnsbl::{Fault, Request};
-use data_encoding::BASE64URL_NOPAD;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// What the resolver says to one question.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ impl Asked {
             let mut headers = request.headers.iter();
             let (_, path) = headers.find(|(name, _)| *name == ":path").unwrap();
             let (_, question) = path.split_once("?dns=").unwrap();
-            BASE64URL_NOPAD.decode(question.as_bytes()).unwrap()
+            URL_SAFE_NO_PAD.decode(question.as_bytes()).unwrap()
         });
         let (mut labels, mut at) = (Vec::new(), 12);
         while message[at] > 0 {
