@@ -125,6 +125,8 @@ impl Connection {
     pub(crate) fn go_on(&self) -> Result<(), Refused> {
         let mut session = self.session.borrow_mut();
         if !session.can_go_on() {
+            // Another one was faster; its replies will make room.
+            self.wait_for_others(&session);
             return Ok(());
         }
         let effects = session.go_on();
@@ -272,11 +274,16 @@ impl Connection {
         {
             door::look_up_later(&mut worker, self.id, &self.session, client);
         }
+        drop(worker);
+        self.wait_for_others(session);
         if let Some(client) = self.seat {
-            if session.waits_for_others() {
-                worker.roster.wait(client, self.id);
-            }
-            ledger::settle(&mut worker, client);
+            ledger::settle(&mut self.worker.borrow_mut(), client);
+        }
+    }
+
+    fn wait_for_others(&self, session: &Session) {
+        if let Some(client) = self.seat.filter(|_| session.waits_for_others()) {
+            self.worker.borrow_mut().roster.wait(client, self.id);
         }
     }
 }

@@ -106,6 +106,15 @@ fn a_session_that_ends_returns_what_it_asked_about() {
 }
 
 #[test]
+fn a_session_out_of_step_keeps_nobody_waiting() {
+    let account = account("{}");
+    let mut one = talk("{}", &account);
+    one.client(guesses(0..5));
+    one.server("what\r\n");
+    assert_eq!(account.room(0), 5);
+}
+
+#[test]
 fn one_guess_in_each_of_five_sessions_is_five_in_a_row() {
     let account = account("{}");
     for number in 0..5 {
