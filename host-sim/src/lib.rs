@@ -6,13 +6,15 @@
 //! VM per worker, queues with one consumer, shared data that never goes away.
 //!
 //! - [`Simulator`]: deterministic, on a virtual clock; for tests. HTTP calls go to
-//!   scripted clusters ([`Builder::cluster`]).
+//!   scripted clusters ([`Builder::cluster`]). [`Builder::seed`] lets a seed choose
+//!   the order, [`for_seeds`] tries many.
 //! - [`scenario`]: text dialogues played in a simulator (`host-sim replay`).
 //! - [`serve`]: a TCP proxy around the same code (`host-sim serve`).
 //! - [`mta`]: a small mail server to talk to (`host-sim mta`).
 
 mod abi;
 mod callouts;
+mod chance;
 mod cli;
 mod clock;
 mod connection;
@@ -24,6 +26,7 @@ pub mod mta;
 mod observe;
 mod plugin;
 pub mod scenario;
+mod seeds;
 pub mod serve;
 mod shared;
 mod simulator;
@@ -37,4 +40,5 @@ pub use clock::Timestamp;
 pub use error::HostError;
 pub use module::FilterModule;
 pub use observe::{CloseReason, ConnId, LogLevel, LogLine, Summary, TrapReport};
-pub use simulator::{Builder, Inbox, Piece, Simulator, Taken};
+pub use seeds::{Outcome, SeedError, for_seeds};
+pub use simulator::{Builder, Heard, Inbox, Piece, Responder, Said, Simulator, Taken};

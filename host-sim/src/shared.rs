@@ -1,8 +1,10 @@
 //! What all workers of one plugin share: data, queues and metrics.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::chance::{Chance, Way};
+use crate::clock::Timestamp;
 use crate::status::Status;
 
 /// Called with a worker's index when a queue of its has got an item.
@@ -13,21 +15,37 @@ pub(crate) struct Shared {
     data: Mutex<Data>,
     queues: Mutex<Queues>,
     metrics: Mutex<Metrics>,
+    chance: Arc<Chance>,
     wake: Wake,
 }
 
 #[derive(Default)]
 struct Data {
-    values: HashMap<Vec<u8>, (Vec<u8>, u32)>,
+    values: HashMap<Vec<u8>, Value>,
     last_cas: u32,
+    /// How often a value was made to look changed by another worker.
+    contended: u64,
+}
+
+struct Value {
+    bytes: Vec<u8>,
+    cas: u32,
+    /// How often in a row it was made to look changed.
+    contended: u32,
+}
+
+fn advance(cas: &mut u32) -> u32 {
+    *cas = cas.checked_add(1).unwrap_or(1);
+    *cas
 }
 
 #[derive(Default)]
 struct Queues {
     tokens: HashMap<(String, Vec<u8>), u32>,
     queues: HashMap<u32, Queue>,
-    /// What each worker still has to be told, oldest first.
-    ready: HashMap<usize, VecDeque<QueueReady>>,
+    /// What each worker still has to be told, by when and then by age.
+    ready: HashMap<usize, BTreeMap<(Timestamp, u64), QueueReady>>,
+    enqueued: u64,
 }
 
 #[derive(Default)]
@@ -35,6 +53,7 @@ struct Queue {
     worker: usize,
     context: u32,
     items: VecDeque<Vec<u8>>,
+    way: Way,
 }
 
 /// A queue got an item; its consumer is to be told.
@@ -82,11 +101,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake, chance: Arc<Chance>) -> Self {
         Self {
             data: Mutex::default(),
             queues: Mutex::default(),
             metrics: Mutex::default(),
+            chance,
             wake,
         }
     }
@@ -94,22 +114,40 @@ impl Shared {
     /// The value and its compare-and-swap number. A key once set never goes away.
     pub(crate) fn get(&self, key: &[u8]) -> Result<(Vec<u8>, u32), Status> {
         let data = lock(&self.data);
-        data.values.get(key).cloned().ok_or(Status::NotFound)
+        let value = data.values.get(key).ok_or(Status::NotFound)?;
+        Ok((value.bytes.clone(), value.cas))
     }
 
-    /// Sets a value. `cas` 0 means unchecked; a new key is never checked.
-    pub(crate) fn set(&self, key: Vec<u8>, value: Vec<u8>, cas: u32) -> Result<(), Status> {
-        let mut data = lock(&self.data);
-        if let Some((_, current)) = data.values.get(&key)
+    /// Sets a value. `cas` 0 means unchecked; a new key is never checked. A cas
+    /// that matches may fail by chance, as if another worker had written the same
+    /// bytes a moment ago.
+    pub(crate) fn set(&self, key: Vec<u8>, bytes: Vec<u8>, cas: u32) -> Result<(), Status> {
+        let data = &mut *lock(&self.data);
+        if let Some(value) = data.values.get_mut(&key)
             && cas != 0
-            && cas != *current
         {
-            return Err(Status::CasMismatch);
+            if cas != value.cas {
+                return Err(Status::CasMismatch);
+            }
+            if self.chance.contends(value.contended) {
+                value.cas = advance(&mut data.last_cas);
+                value.contended += 1;
+                data.contended += 1;
+                return Err(Status::CasMismatch);
+            }
         }
-        data.last_cas = data.last_cas.checked_add(1).unwrap_or(1);
-        let cas = data.last_cas;
-        data.values.insert(key, (value, cas));
+        let value = Value {
+            bytes,
+            cas: advance(&mut data.last_cas),
+            contended: 0,
+        };
+        data.values.insert(key, value);
         Ok(())
+    }
+
+    /// How often a value was made to look changed by another worker.
+    pub(crate) fn contended(&self) -> u64 {
+        lock(&self.data).contended
     }
 
     /// Registers a queue. The last to register a name is its only consumer;
@@ -137,14 +175,19 @@ impl Shared {
         queues.tokens.get(&key).copied().ok_or(Status::NotFound)
     }
 
-    pub(crate) fn enqueue(&self, token: u32, item: Vec<u8>) -> Result<(), Status> {
+    /// Puts an item into a queue. Its consumer is to be told after a while, of
+    /// one queue's items in order.
+    pub(crate) fn enqueue(&self, now: Timestamp, token: u32, item: Vec<u8>) -> Result<(), Status> {
         let worker = {
             let mut queues = lock(&self.queues);
+            queues.enqueued += 1;
+            let place = queues.enqueued;
             let queue = queues.queues.get_mut(&token).ok_or(Status::NotFound)?;
             queue.items.push_back(item);
+            let due = self.chance.arrival(now, &mut queue.way);
             let (worker, context) = (queue.worker, queue.context);
             let ready = queues.ready.entry(worker).or_default();
-            ready.push_back(QueueReady { context, token });
+            ready.insert((due, place), QueueReady { context, token });
             worker
         };
         (self.wake)(worker);
@@ -159,7 +202,16 @@ impl Shared {
 
     /// The next `on_queue_ready` this worker owes.
     pub(crate) fn next_ready(&self, worker: usize) -> Option<QueueReady> {
-        lock(&self.queues).ready.get_mut(&worker)?.pop_front()
+        let mut queues = lock(&self.queues);
+        let (_, ready) = queues.ready.get_mut(&worker)?.pop_first()?;
+        Some(ready)
+    }
+
+    /// When this worker is to be told of its next item.
+    pub(crate) fn next_ready_at(&self, worker: usize) -> Option<Timestamp> {
+        let queues = lock(&self.queues);
+        let ((due, _), _) = queues.ready.get(&worker)?.first_key_value()?;
+        Some(*due)
     }
 
     /// Defines a metric, or finds the one with this kind and name.
@@ -238,10 +290,17 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Order;
+
+    const NOW: Timestamp = Timestamp::SIMULATION_START;
+
+    fn shared(chance: Chance) -> Shared {
+        Shared::new(Box::new(|_| {}), Arc::new(chance))
+    }
 
     #[test]
     fn compare_and_swap_checks_only_keys_that_exist() {
-        let shared = Shared::new(Box::new(|_| {}));
+        let shared = shared(Chance::default());
         let set = |value: &[u8], cas| shared.set(b"k".to_vec(), value.to_vec(), cas);
         assert_eq!(shared.get(b"k"), Err(Status::NotFound));
         assert_eq!(set(b"new key ignores cas", 77), Ok(()));
@@ -255,7 +314,7 @@ mod tests {
 
     #[test]
     fn metrics_follow_their_kind() {
-        let shared = Shared::new(Box::new(|_| {}));
+        let shared = shared(Chance::default());
         let counter = shared.define_metric(0, "c").unwrap();
         let gauge = shared.define_metric(1, "g").unwrap();
         let histogram = shared.define_metric(2, "h").unwrap();
@@ -275,17 +334,53 @@ mod tests {
 
     #[test]
     fn the_last_to_register_a_queue_is_told() {
-        let shared = Shared::new(Box::new(|_| {}));
+        let shared = shared(Chance::default());
         let first = shared.register_queue("vm", b"q", 0, 1);
         let second = shared.register_queue("vm", b"q", 1, 5);
         assert_eq!(first, second);
         assert_eq!(shared.resolve_queue("vm", b"q"), Ok(first));
         assert_eq!(shared.resolve_queue("other", b"q"), Err(Status::NotFound));
-        assert_eq!(shared.enqueue(first, b"x".to_vec()), Ok(()));
+        assert_eq!(shared.enqueue(NOW, first, b"x".to_vec()), Ok(()));
         assert!(shared.next_ready(0).is_none());
         assert_eq!(shared.next_ready(1).map(|ready| ready.context), Some(5));
         assert_eq!(shared.dequeue(first), Ok(b"x".to_vec()));
         assert_eq!(shared.dequeue(first), Err(Status::Empty));
-        assert_eq!(shared.enqueue(99, Vec::new()), Err(Status::NotFound));
+        assert_eq!(shared.enqueue(NOW, 99, Vec::new()), Err(Status::NotFound));
+    }
+    #[test]
+    fn contention_lets_a_loop_through_in_the_end() {
+        let shared = shared(Chance::new(Order::Seeded(1), 100));
+        let set = |cas| shared.set(b"k".to_vec(), b"v".to_vec(), cas);
+        assert_eq!((set(77), set(0)), (Ok(()), Ok(())), "nothing is compared");
+        let tries = (1..).find(|_| {
+            let (value, cas) = shared.get(b"k").unwrap();
+            assert_eq!(value, b"v");
+            set(cas).is_ok()
+        });
+        assert_eq!((tries, shared.contended()), (Some(4), 3));
+    }
+
+    #[test]
+    fn each_queue_keeps_its_order_on_the_way() {
+        let shared = shared(Chance::new(Order::Seeded(5), 0));
+        let names = [b"p".as_slice(), b"q"];
+        let queues = names.map(|name| shared.register_queue("vm", name, 0, 1));
+        for _ in 0..20 {
+            for token in queues {
+                assert_eq!(shared.enqueue(NOW, token, Vec::new()), Ok(()));
+            }
+        }
+        let mut due = Vec::new();
+        let mut tokens = Vec::new();
+        while let Some(at) = shared.next_ready_at(0) {
+            due.push(at);
+            tokens.extend(shared.next_ready(0).map(|ready| ready.token));
+        }
+        assert!(due.is_sorted() && due.first() < due.last());
+        assert_ne!(
+            tokens,
+            queues.repeat(20),
+            "the two queues overtake each other"
+        );
     }
 }

@@ -4,7 +4,7 @@
 use crate::door;
 use crate::host;
 use crate::notes;
-use crate::worker::{Errand, Waiting, Worker};
+use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::ledger::{Account, Entry, Evicted, Listing, Posted, Slot, number_of};
 use portcullis_core::policy::Rule;
@@ -35,12 +35,33 @@ pub(crate) fn settle(worker: &mut Worker, client: Client) {
     wake(worker, client);
 }
 
+/// Milliseconds that a server may go on looking for recipients whose session is gone.
+const ABANDONED: u32 = 10_000;
+/// Timers beyond which that is not waited for: many clients must not take all memory this way.
+const MOST_TIMERS: usize = 50_000;
+
 /// A session is over.
 pub(crate) fn leave(worker: &mut Worker, client: Client, session: u32) {
+    let account = worker.roster.account(client).cloned();
+    let abandoned = account.map_or(0, |account| account.take_abandoned());
+    if abandoned > 0 && worker.timers() < MOST_TIMERS {
+        worker.do_later(ABANDONED, Later::Release(client, abandoned));
+    } else {
+        release(worker, client, abandoned);
+    }
     match worker.roster.end(client, session) {
         Some(last) => post(worker, &last),
         None => wake(worker, client),
     }
+}
+
+/// Recipients of a client are no longer being asked about.
+pub(crate) fn release(worker: &mut Worker, client: Client, recipients: u32) {
+    if let Some(account) = worker.roster.account(client) {
+        account.asks(recipients, 0);
+    }
+    worker.roster.tidy(client);
+    wake(worker, client);
 }
 
 /// Lets the next session of a client go on.

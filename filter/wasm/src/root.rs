@@ -102,7 +102,14 @@ impl Root {
     }
 
     fn do_now(&self, what: Later) {
-        let (Later::Read(id) | Later::Answer(id) | Later::LetGo(id)) = what;
+        let id = match what {
+            Later::Read(id) | Later::Answer(id) | Later::LetGo(id) => id,
+            Later::Release(client, recipients) => {
+                let worker = self.worker.iter();
+                return worker
+                    .for_each(|w| ledger::release(&mut w.borrow_mut(), client, recipients));
+            }
+        };
         let Some(connection) = self.connection(id) else {
             return;
         };
@@ -110,6 +117,7 @@ impl Root {
             Later::Read(_) => connection.read_now(),
             Later::Answer(_) => connection.answer(),
             Later::LetGo(_) => connection.let_go(),
+            Later::Release(..) => Ok(()),
         });
         if let Err(refused) = done {
             log::debug!("{what:?}: {refused}");

@@ -79,7 +79,7 @@ pub(crate) struct Waiting {
     pub(crate) wait: Wait,
 }
 
-/// What is to be done about a connection at some time, by its id.
+/// What is to be done at some time; connections by their id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Later {
     /// Its commands have waited long enough.
@@ -88,6 +88,8 @@ pub(crate) enum Later {
     Answer(u32),
     /// That dialogue has lasted long enough.
     LetGo(u32),
+    /// So many recipients of a client are no longer being asked about.
+    Release(Client, u32),
 }
 
 /// One worker.
@@ -177,6 +179,11 @@ impl Worker {
         let due = self.ticked + Duration::from_millis(wait.into());
         self.later.add(due, what);
         self.set_pace();
+    }
+
+    /// Things to do at some time.
+    pub(crate) fn timers(&self) -> usize {
+        self.later.len()
     }
 
     /// What is to be done by now.

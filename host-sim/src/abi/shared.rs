@@ -58,8 +58,9 @@ fn link_queue_items(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         "proxy_enqueue_shared_queue",
         |host: Host<'_>, token: u32, value: u32, value_len: u32| {
             answer(guest::read(&host, value, value_len).and_then(|item| {
-                let shared = &host.data().shared;
-                shared.enqueue(token, item).map_err(Into::into)
+                let state = host.data();
+                let enqueued = state.shared.enqueue(state.now, token, item);
+                enqueued.map_err(Into::into)
             }))
         },
     )?;

@@ -7,12 +7,13 @@ mod answer;
 mod call;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use answer::{Answerer, HttpAnswer, HttpResponse};
 pub use call::{Callout, CalloutOutcome, HttpRequest};
 
+use crate::chance::Chance;
 use crate::clock::Timestamp;
 use crate::shared::lock;
 use crate::status::Status;
@@ -33,10 +34,10 @@ pub(crate) enum Cluster {
 }
 
 /// Every cluster, and every call made; shared by all workers.
-#[derive(Default)]
 pub(crate) struct Callouts {
     clusters: Mutex<BTreeMap<String, Cluster>>,
     made: Mutex<Vec<Callout>>,
+    chance: Arc<Chance>,
 }
 
 /// A call on its way.
@@ -53,10 +54,11 @@ pub(crate) struct PendingCall {
 }
 
 impl Callouts {
-    pub(crate) fn new(clusters: BTreeMap<String, Cluster>) -> Self {
+    pub(crate) fn new(clusters: BTreeMap<String, Cluster>, chance: Arc<Chance>) -> Self {
         Self {
             clusters: Mutex::new(clusters),
             made: Mutex::default(),
+            chance,
         }
     }
 
@@ -97,7 +99,7 @@ impl Callouts {
         let (after, response, outcome) = result?.come_to(timeout);
         Ok(PendingCall {
             token,
-            due: now.after(after.max(SHORTEST)),
+            due: now.after(after.max(SHORTEST)).after(self.chance.way()),
             response,
             outcome,
             place,

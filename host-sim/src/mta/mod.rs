@@ -5,10 +5,12 @@ mod command;
 mod mailboxes;
 mod server;
 mod session;
+mod simulated;
 mod stats;
 
 pub use mailboxes::Mailboxes;
 pub(crate) use server::Ending;
 pub use server::{MtaError, Server, ServerOptions, raise_open_files};
 pub use session::{Flow, Session};
+pub use simulated::SimulatedMta;
 pub use stats::{Stats, StatsSnapshot};

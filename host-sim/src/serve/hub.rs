@@ -77,7 +77,7 @@ impl Hub {
                 mailbox.filled.notify_one();
             }
             let queued = worker.run_queue();
-            if !worker.run_echo() && !queued {
+            if !worker.run_echo(0) && !queued {
                 break;
             }
         }

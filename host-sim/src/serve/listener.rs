@@ -100,11 +100,12 @@ fn tasks(options: &ServeOptions, stopped: &watch::Receiver<()>) -> Vec<Task> {
     let workers = options.workers.max(1);
     let bells: Arc<[Notify]> = (0..workers).map(|_| Notify::new()).collect();
     let ring = Arc::clone(&bells);
-    let shared = Arc::new(Shared::new(Box::new(move |worker| {
-        if let Some(bell) = ring.get(worker) {
+    let wake = Box::new(move |worker| {
+        if let Some(bell) = ring.get::<usize>(worker) {
             bell.notify_one();
         }
-    })));
+    });
+    let shared = Arc::new(Shared::new(wake, Arc::default()));
     let plugin = Arc::new(Plugin {
         configuration: options.policy.clone(),
         log_level: options.log_level,

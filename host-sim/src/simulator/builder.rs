@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Simulator;
+use super::trace::Trace;
+use super::wire::Wire;
+use super::{Responder, Simulator};
 use crate::callouts::{Answerer, Callouts, Cluster};
+use crate::chance::{Chance, Order};
 use crate::clock::Timestamp;
 use crate::error::HostError;
 use crate::module::FilterModule;
@@ -24,6 +29,10 @@ pub struct Builder {
     start: Timestamp,
     clusters: BTreeMap<String, Cluster>,
     echo_clusters: BTreeSet<String>,
+    order: Order,
+    contention: u8,
+    server_delay: RangeInclusive<Duration>,
+    responder: Option<Box<dyn Responder>>,
 }
 
 enum Source {
@@ -55,6 +64,10 @@ impl Builder {
             start: Timestamp::SIMULATION_START,
             clusters: BTreeMap::new(),
             echo_clusters: BTreeSet::new(),
+            order: Order::Fixed,
+            contention: 0,
+            server_delay: Duration::ZERO..=Duration::ZERO,
+            responder: None,
         }
     }
 
@@ -149,6 +162,99 @@ impl Builder {
         self
     }
 
+    /// Lets this seed choose wherever real Envoy leaves the order to threads, the
+    /// kernel and other machines; without one there is one fixed order.
+    ///
+    /// Everything then takes its time to the host, up to 200 microseconds: clients,
+    /// what either side writes, the connection to the server, a queue's items,
+    /// answers to calls. What meets at one time, as ticks do, comes in any order.
+    /// So nothing happens in a call that writes or opens, but while
+    /// [`Simulator::advance`] or [`Simulator::advance_until_quiet`] moves the clock.
+    ///
+    /// Kept is what Envoy keeps: one callback at a time on a worker, a connection
+    /// on one worker, the order of a worker's new connections, of each side's bytes
+    /// and of each queue's items.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use portcullis_host_sim::{FilterModule, Simulator};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let module = FilterModule::from_bytes(&wat::parse_str(
+    /// #   r#"(module (memory (export "memory") 1)
+    /// #        (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 0))"#,
+    /// # )?)?;
+    /// let run = |seed| -> Result<String, Box<dyn std::error::Error>> {
+    ///     let mut sim = Simulator::builder_for(&module).workers(2).seed(seed).build()?;
+    ///     for port in 40_001..40_005 {
+    ///         let conn = sim.open(([203, 0, 113, 7], port).into(), "192.0.2.25:25".parse()?);
+    ///         sim.client_write(conn, b"EHLO a\r\n");
+    ///     }
+    ///     assert!(sim.advance_until_quiet(Duration::from_secs(1)));
+    ///     Ok(sim.trace())
+    /// };
+    /// assert_eq!(run(1)?, run(1)?);
+    /// assert_ne!(run(1)?, run(2)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.order = Order::Seeded(seed);
+        self
+    }
+
+    /// Of a hundred changes of shared data with a matching compare-and-swap number,
+    /// so many fail as if another worker had just written the same bytes; none by
+    /// default. At most three in a row fail for one value, so that a loop that
+    /// reads and tries again comes to its end.
+    ///
+    /// Callbacks run one after the other here: this is how two workers meet between
+    /// the reading and the writing. A new key is never compared, as in Envoy, and so
+    /// never fails.
+    #[must_use]
+    pub fn contention(mut self, percent: u8) -> Self {
+        self.contention = percent;
+        self
+    }
+
+    /// How long everything the server does takes, chosen anew each time; no time by
+    /// default. Its words stay in order.
+    #[must_use]
+    pub fn server_delay(mut self, range: RangeInclusive<Duration>) -> Self {
+        self.server_delay = range;
+        self
+    }
+
+    /// Lets a server answer by itself, besides what
+    /// [`Simulator::server_write`] says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use portcullis_host_sim::mta::{Mailboxes, SimulatedMta};
+    /// use portcullis_host_sim::{ConnId, Heard, Said, Simulator};
+    ///
+    /// let mta = SimulatedMta::new(Mailboxes::new("example.test", ["alice"]));
+    /// let builder = Simulator::builder("filter.wasm")
+    ///     .responder(mta)
+    ///     .server_delay(Duration::ZERO..=Duration::from_millis(30));
+    /// # drop(builder);
+    /// let builder = Simulator::builder("filter.wasm").responder(
+    ///     |_: ConnId, heard: Heard<'_>| match heard {
+    ///         Heard::Connected => Said::bytes("220 ready\r\n"),
+    ///         Heard::Bytes(_) => Said::bytes("421 4.3.2 not now\r\n").and_close(),
+    ///         Heard::Ended => Said::nothing().and_close(),
+    ///         Heard::Gone => Said::nothing(),
+    ///     },
+    /// );
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn responder(mut self, responder: impl Responder) -> Self {
+        self.responder = Some(Box::new(responder));
+        self
+    }
+
     /// Loads the filter and starts every worker's VM.
     ///
     /// # Errors
@@ -160,8 +266,9 @@ impl Builder {
             Source::Module(module) => module,
         };
         let plugin = Arc::new(self.plugin);
-        let shared = Arc::new(Shared::new(Box::new(|_| {})));
-        let callouts = Arc::new(Callouts::new(self.clusters));
+        let chance = Arc::new(Chance::new(self.order, self.contention));
+        let shared = Arc::new(Shared::new(Box::new(|_| {}), Arc::clone(&chance)));
+        let callouts = Arc::new(Callouts::new(self.clusters, Arc::clone(&chance)));
         let echo_clusters = Arc::new(self.echo_clusters);
         let start_worker = |worker| {
             let recipe = Recipe {
@@ -189,8 +296,18 @@ impl Builder {
             logs: Vec::new(),
             traps: Vec::new(),
             server_connections: 0,
+            chance,
+            wire: Wire::default(),
+            doors: BTreeMap::new(),
+            server_delay: self.server_delay,
+            responder: self.responder,
+            trace: Trace::default(),
+            contended: 0,
         };
-        simulator.run();
+        match self.order {
+            Order::Fixed => simulator.run(),
+            Order::Seeded(_) => simulator.collect(),
+        }
         Ok(simulator)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::wire::Input;
+use crate::chance::Way;
 use crate::observe::Summary;
 use crate::worker::{Effect, Upstream};
 
@@ -67,6 +69,16 @@ pub(super) struct Endpoint {
     pub(super) server: Inbox,
     pub(super) upstream: Option<Upstream>,
     pub(super) summary: Option<Summary>,
+    pub(super) ways: Ways,
+    /// What the server was told to write before it was reached.
+    pub(super) early: Vec<Input>,
+}
+
+/// The ways to the host: on each, nothing overtakes anything.
+#[derive(Default)]
+pub(super) struct Ways {
+    pub(super) from_client: Way,
+    pub(super) from_server: Way,
 }
 
 impl Endpoint {

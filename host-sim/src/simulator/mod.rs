@@ -1,23 +1,33 @@
 //! Clients, a server and a filter between them, on a virtual clock.
 
 mod builder;
+mod drive;
 mod endpoint;
+mod inputs;
+mod responder;
+mod trace;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use builder::Builder;
 pub use endpoint::{Inbox, Piece, Taken};
+pub use responder::{Heard, Responder, Said};
 
 use crate::callouts::{Callout, Callouts};
+use crate::chance::{Chance, Order, Way};
 use crate::clock::Timestamp;
 use crate::connection::End;
 use crate::observe::{ConnId, LogLine, Summary, TrapReport};
 use crate::shared::Shared;
-use crate::worker::{Effect, Upstream, Worker};
+use crate::worker::{Upstream, Worker};
 use endpoint::Endpoint;
+use trace::Trace;
+use wire::{Input, Wire};
 
 /// A host, the filter in it, and both ends of every connection.
 ///
@@ -26,6 +36,12 @@ use endpoint::Endpoint;
 /// filter until nothing more can happen at the present time; only
 /// [`advance`](Self::advance) moves the clock. There is no thread and no wall
 /// clock: the same calls give the same results.
+///
+/// Where several things could happen, they happen in one fixed order: connections
+/// go to the workers in turn, and at one time come outputs, queues and echoes, of
+/// the first worker first; then ticks before answers to calls, again by worker.
+/// With [`Builder::seed`] they happen in the order that the seed gives, and only
+/// while the clock moves: see there.
 ///
 /// ```
 /// use portcullis_host_sim::{FilterModule, Simulator};
@@ -58,65 +74,67 @@ pub struct Simulator {
     logs: Vec<LogLine>,
     traps: Vec<TrapReport>,
     server_connections: usize,
+    chance: Arc<Chance>,
+    wire: Wire,
+    /// The way to each worker's listening socket.
+    doors: BTreeMap<usize, Way>,
+    server_delay: RangeInclusive<Duration>,
+    responder: Option<Box<dyn Responder>>,
+    trace: Trace,
+    contended: u64,
 }
 
 impl Simulator {
-    /// Opens a connection on the next worker in turn. The server accepts it at
-    /// once, unless the filter holds it.
+    /// Opens a connection on the next worker in turn; with a seed, on any, as the
+    /// kernel chooses between listening workers. The server accepts it at once,
+    /// unless the filter holds it or there is a seed.
     pub fn open(&mut self, peer: SocketAddr, local: SocketAddr) -> ConnId {
-        let worker = self.next_worker;
+        let worker = match self.chance.order() {
+            Order::Fixed => self.next_worker,
+            Order::Seeded(_) => self.chance.place(self.workers.len()),
+        };
         self.next_worker = (worker + 1) % self.workers.len().max(1);
         self.open_on(worker, peer, local)
     }
 
     /// Opens a connection on this worker (from 0; one too high means the last).
     pub fn open_on(&mut self, worker: usize, peer: SocketAddr, local: SocketAddr) -> ConnId {
-        let worker = worker.min(self.workers.len().saturating_sub(1));
-        let context = self
-            .workers
-            .get_mut(worker)
-            .map_or(0, |worker| worker.open(peer, local));
-        let conn = ConnId { worker, context };
-        self.endpoints.insert(conn, Endpoint::default());
-        self.run();
-        conn
+        let index = worker.min(self.workers.len().saturating_sub(1));
+        match self.chance.order() {
+            Order::Fixed => self.open_now(index, peer, local),
+            Order::Seeded(_) => self.open_later(index, peer, local),
+        }
     }
 
     /// The client writes, in one segment.
     pub fn client_write(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.input(conn, |worker| worker.client_bytes(conn.context, bytes));
+        self.client_does(conn, Input::ClientWrote(bytes.to_vec()));
     }
 
-    /// The server writes, in one segment.
+    /// The server writes, in one segment. With a seed, what it is told to write
+    /// before it is reached waits until then; otherwise that is lost.
     pub fn server_write(&mut self, conn: ConnId, bytes: &[u8]) {
-        let from = self.server;
-        self.input(conn, |worker| {
-            worker.server_bytes(conn.context, from, bytes);
-        });
+        self.server_does(conn, Input::ServerWrote(bytes.to_vec()));
     }
 
     /// The client ends its direction and goes on reading.
     pub fn client_half_close(&mut self, conn: ConnId) {
-        self.input(conn, |worker| {
-            worker.client_end(conn.context, End::HalfClose);
-        });
+        self.client_does(conn, Input::ClientEnded(End::HalfClose));
     }
 
     /// The server ends its direction and goes on reading.
     pub fn server_half_close(&mut self, conn: ConnId) {
-        self.input(conn, |worker| {
-            worker.server_end(conn.context, End::HalfClose);
-        });
+        self.server_does(conn, Input::ServerEnded(End::HalfClose));
     }
 
     /// The client resets the connection.
     pub fn client_abort(&mut self, conn: ConnId) {
-        self.input(conn, |worker| worker.client_end(conn.context, End::Reset));
+        self.client_does(conn, Input::ClientEnded(End::Reset));
     }
 
     /// The server resets the connection.
     pub fn server_abort(&mut self, conn: ConnId) {
-        self.input(conn, |worker| worker.server_end(conn.context, End::Reset));
+        self.server_does(conn, Input::ServerEnded(End::Reset));
     }
 
     /// Everything the client has read so far, piece by piece.
@@ -156,22 +174,55 @@ impl Simulator {
     /// Moves the clock, firing the filter's ticks and delivering answers to its
     /// HTTP calls in order on the way: ticks before answers at the same time, and
     /// answers in the order of the calls. Nothing else delivers an answer, and
-    /// each takes a nanosecond at least.
+    /// each takes a nanosecond at least. With a seed, everything happens here.
     pub fn advance(&mut self, by: Duration) {
-        let until = self.now.after(by);
-        while let Some(due) = self.next_event().filter(|due| *due <= until) {
-            self.set_now(due.max(self.now));
-            for index in 0..self.workers.len() {
-                if let Some(worker) = self.workers.get_mut(index) {
-                    worker.run_tick();
-                }
-                self.run();
-                while self.workers.get_mut(index).is_some_and(Worker::run_answer) {
-                    self.run();
-                }
+        self.run_until(self.now.after(by));
+    }
+
+    /// Moves the clock until nothing is on its way any more: no bytes, no queue's
+    /// item, no answer to a call. Ticks fire meanwhile, and are not waited for.
+    /// Gives up after `limit`; says whether it became quiet.
+    #[must_use]
+    pub fn advance_until_quiet(&mut self, limit: Duration) -> bool {
+        let until = self.now.after(limit);
+        while let Some(due) = self.next_consequence() {
+            if due > until {
+                self.run_until(until);
+                return false;
             }
+            self.run_until(due.max(self.now));
         }
-        self.set_now(until);
+        true
+    }
+
+    /// A number of this range, drawn from the seed: what a test chooses by it is
+    /// chosen again when the seed is replayed.
+    pub fn draw(&mut self, range: RangeInclusive<u64>) -> u64 {
+        self.chance.draw(range)
+    }
+
+    /// The seed of this run, if it has one.
+    #[must_use]
+    pub fn seed(&self) -> Option<u64> {
+        match self.chance.order() {
+            Order::Fixed => None,
+            Order::Seeded(seed) => Some(seed),
+        }
+    }
+
+    /// What happened, one line each: time, worker, context (0 where it is the
+    /// root's), what. Bytes are shown by their beginning and a digest, and so are
+    /// the lines beyond the first 4 MiB. Two runs with the same seed, calls and
+    /// compiler have the same text.
+    #[must_use]
+    pub fn trace(&self) -> String {
+        self.trace.text()
+    }
+
+    /// How often a compare-and-swap has failed by [`Builder::contention`].
+    #[must_use]
+    pub fn contentions(&self) -> u64 {
+        self.shared.contended()
     }
 
     /// Time since the simulation began.
@@ -186,7 +237,8 @@ impl Simulator {
         self.next_tick().map(|due| due.since(self.now))
     }
 
-    /// How long until something happens by itself: a tick, or an answer to a call.
+    /// How long until something happens by itself: a tick, an answer to a call, or
+    /// the arrival of what is on its way.
     #[must_use]
     pub fn until_next_event(&self) -> Option<Duration> {
         self.next_event().map(|due| due.since(self.now))
@@ -282,61 +334,10 @@ impl Simulator {
         self.workers.iter().filter_map(Worker::next_tick).min()
     }
 
-    fn next_event(&self) -> Option<Timestamp> {
-        let answers = self.workers.iter().filter_map(Worker::next_answer);
-        answers.chain(self.next_tick()).min()
-    }
-
     fn set_now(&mut self, now: Timestamp) {
         self.now = now;
         for worker in &mut self.workers {
             worker.set_now(now);
         }
-    }
-
-    fn input(&mut self, conn: ConnId, input: impl FnOnce(&mut Worker)) {
-        if let Some(worker) = self.workers.get_mut(conn.worker) {
-            input(worker);
-        }
-        self.run();
-    }
-
-    /// Carries out outputs, queue callbacks and echoes until there are none left.
-    fn run(&mut self) {
-        let mut busy = true;
-        while busy {
-            busy = false;
-            for index in 0..self.workers.len() {
-                busy |= self.run_outputs(index);
-                if let Some(worker) = self.workers.get_mut(index) {
-                    busy |= worker.run_queue();
-                    busy |= worker.run_echo();
-                }
-            }
-        }
-    }
-
-    fn run_outputs(&mut self, index: usize) -> bool {
-        let mut busy = false;
-        let at = self.elapsed();
-        let Some(worker) = self.workers.get_mut(index) else {
-            return false;
-        };
-        while let Some(output) = worker.poll_output() {
-            busy = true;
-            let conn = ConnId {
-                worker: index,
-                context: output.context,
-            };
-            if matches!(output.effect, Effect::Connect(Upstream::Server)) {
-                self.server_connections += 1;
-                worker.connected(output.context);
-            }
-            let endpoint = self.endpoints.entry(conn).or_default();
-            endpoint.apply(output.effect, at);
-        }
-        self.logs.append(&mut worker.take_logs());
-        self.traps.append(&mut worker.take_traps());
-        busy
     }
 }

@@ -121,8 +121,27 @@ impl Worker {
         if self.vm.is_dead() {
             self.reload();
         }
+        let context = self.reserve();
+        self.admit(context, peer, local);
+        context
+    }
+
+    /// The context of a client that is still on its way.
+    pub(crate) fn reserve(&mut self) -> u32 {
         let context = self.next_context;
         self.next_context += 1;
+        context
+    }
+
+    /// A client has connected, whose context was reserved.
+    pub(crate) fn accept(&mut self, context: u32, peer: SocketAddr, local: SocketAddr) {
+        if self.vm.is_dead() {
+            self.reload();
+        }
+        self.admit(context, peer, local);
+    }
+
+    fn admit(&mut self, context: u32, peer: SocketAddr, local: SocketAddr) {
         let state = self.vm.state_mut();
         let (root, generation) = (state.root_context, state.generation);
         let connection = Connection::new(context, generation, peer, local);
@@ -137,7 +156,12 @@ impl Worker {
             }
         }
         self.settle();
-        context
+    }
+
+    /// Whether the server is being connected to.
+    pub(crate) fn is_connecting(&self, context: u32) -> bool {
+        let connection = self.connection(context);
+        connection.is_some_and(|connection| connection.phase == Phase::Connecting)
     }
 
     /// The server has been reached: bytes may flow.
@@ -227,6 +251,11 @@ impl Worker {
             tick.due = now.after(tick.period);
         }
         self.settle();
+    }
+
+    /// When the next `on_queue_ready` that this worker is owed is due.
+    pub(crate) fn next_queue(&self) -> Option<Timestamp> {
+        self.recipe.shared.next_ready_at(self.recipe.worker)
     }
 
     /// Calls `on_queue_ready` once, if this worker is owed a call.

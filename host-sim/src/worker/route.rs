@@ -38,10 +38,16 @@ impl Worker {
         }
     }
 
+    /// How many things echoes have to do.
+    pub(crate) fn echoes(&self) -> usize {
+        self.echoing.len()
+    }
+
     /// Lets one echo do one thing: accept the connection, send a piece back, or
-    /// end. A piece comes back as it was passed on, never joined to another.
-    pub(crate) fn run_echo(&mut self) -> bool {
-        let Some(context) = self.echoing.pop_front() else {
+    /// end. A piece comes back as it was passed on, never joined to another. Which
+    /// echo goes first is the caller's choice; each does its own things in order.
+    pub(crate) fn run_echo(&mut self, place: usize) -> bool {
+        let Some(context) = self.echoing.remove(place) else {
             return false;
         };
         match self.connection(context).map(|connection| connection.phase) {

@@ -17,6 +17,7 @@ pub struct Account {
     entry: Cell<Entry>,
     news: Cell<News>,
     in_flight: Cell<u32>,
+    abandoned: Cell<u32>,
 }
 
 /// What sessions have to tell of a client.
@@ -82,6 +83,7 @@ impl Account {
             entry: Cell::new(entry),
             news: Cell::default(),
             in_flight: Cell::new(0),
+            abandoned: Cell::new(0),
         }
     }
 
@@ -112,7 +114,12 @@ impl Account {
     /// How many recipients more a session may ask about that is asking about `own` already.
     #[must_use]
     pub fn room(&self, own: u32) -> u32 {
-        let allowance = self.entry.get().allowance(&self.watch.terms()).max(1);
+        let entry = self.entry.get();
+        if entry.listing(self.watch.now()).is_some() {
+            // Its sessions are about to end.
+            return 0;
+        }
+        let allowance = entry.allowance(&self.watch.terms()).max(1);
         // Those of the session itself are its own affair.
         let others = self.in_flight.get().saturating_sub(own);
         allowance.saturating_sub(others)
@@ -122,6 +129,25 @@ impl Account {
     pub fn asks(&self, before: u32, now: u32) {
         let others = self.in_flight.get().saturating_sub(before);
         self.in_flight.set(others.saturating_add(now));
+    }
+
+    /// A session is over that was asking about so many recipients. The server may go on looking for
+    /// them, so they count as being asked about until [`Self::asks`] takes them back.
+    pub fn abandon(&self, recipients: u32) {
+        let abandoned = self.abandoned.get().saturating_add(recipients);
+        self.abandoned.set(abandoned);
+    }
+
+    /// Recipients abandoned since this was last asked.
+    #[must_use]
+    pub fn take_abandoned(&self) -> u32 {
+        self.abandoned.take()
+    }
+
+    /// Whether recipients are being asked about.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.in_flight.get() > 0
     }
 
     /// A recipient was unknown. Why that lists the client, if it does.

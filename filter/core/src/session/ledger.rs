@@ -221,6 +221,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.leave_account();
+        if let Some(account) = &self.account {
+            account.abandon(self.share);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Live sessions by client; `W` is what a connection is known by. There are never more entries than
-/// connections.
+/// connections, and clients whose last sessions left recipients behind that are being asked about.
 #[derive(Debug)]
 pub struct Roster<W>(HashMap<Client, Live<W>>);
 
@@ -62,9 +62,20 @@ impl<W: Copy + Eq> Roster<W> {
         let live = self.0.get_mut(&client)?;
         live.sessions.retain(|other| *other != session);
         live.waiting.retain(|other| *other != session);
-        match live.sessions.is_empty() {
-            true => self.0.remove(&client)?.account,
-            false => None,
+        if !live.sessions.is_empty() {
+            return None;
+        }
+        let account = live.account.clone();
+        self.tidy(client);
+        account
+    }
+
+    /// Forgets a client without sessions, unless recipients are still being asked about for it.
+    pub fn tidy(&mut self, client: Client) {
+        let asks = |live: &Live<W>| live.account.as_ref().is_some_and(|a| a.is_asking());
+        let over = |live: &Live<W>| live.sessions.is_empty() && !asks(live);
+        if self.0.get(&client).is_some_and(over) {
+            self.0.remove(&client);
         }
     }
 

@@ -29,6 +29,12 @@ impl<T: Ord> Timers<T> {
         }
     }
 
+    /// How many things there are to do.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -33,6 +33,15 @@ fn who_has_standing_asks_as_it_likes() {
 }
 
 #[test]
+fn who_is_listed_has_no_room_however_little_it_counts_for_by_now() {
+    let account = account(Entry::default());
+    let mut listed = entry(5, 5, 0);
+    listed.list(Reason::Streak, NOW, &TERMS);
+    account.learn(listed);
+    assert_eq!((account.room(0), account.room(3)), (0, 0));
+}
+
+#[test]
 fn news_are_told_once_and_what_is_urgent_is_known() {
     let account = account(entry(0, 0, 30));
     assert_eq!(account.take_news(), None);

@@ -96,13 +96,17 @@ fn room_that_a_reply_makes_is_the_next_sessions() {
 }
 
 #[test]
-fn a_session_that_ends_returns_what_it_asked_about() {
+fn what_a_session_asked_about_is_asked_about_for_longer_than_it_lives() {
     let account = account("{}");
     let mut one = talk("{}", &account);
     one.client(guesses(0..5));
-    assert_eq!(account.room(0), 0);
+    one.server("250 ok\r\n");
     drop(one);
-    assert_eq!(account.room(0), 5);
+    assert_eq!((account.room(0), account.is_asking()), (1, true));
+    assert_eq!(account.take_abandoned(), 4);
+    account.asks(4, 0);
+    assert_eq!((account.room(0), account.is_asking()), (5, false));
+    assert_eq!(account.take_abandoned(), 0);
 }
 
 #[test]
