@@ -3,6 +3,8 @@
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
+use thiserror::Error;
 
 /// A client, by its prefix. IPv4-mapped IPv6 addresses count as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +67,38 @@ impl Client {
     }
 }
 
+/// Text that names no client.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected an address or a network as \"203.0.113.7\" or \"2001:db8::/64\", got {0:?}")]
+pub struct NoClient(String);
+
+impl FromStr for Client {
+    type Err = NoClient;
+
+    /// An address, or a prefix with nothing behind it.
+    fn from_str(text: &str) -> Result<Self, NoClient> {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        let network: IpNet = text
+            .parse()
+            .or_else(|_| address())
+            .map_err(|_| NoClient(text.to_owned()))?;
+        let usual = match network {
+            IpNet::V4(_) => Some(network),
+            IpNet::V6(six) => match six.addr().to_ipv4_mapped() {
+                Some(four) => six
+                    .prefix_len()
+                    .checked_sub(96)
+                    .and_then(|length| IpNet::new(four.into(), length).ok()),
+                None => Some(network),
+            },
+        };
+        usual
+            .filter(|network| network.trunc() == *network)
+            .map(Self)
+            .ok_or_else(|| NoClient(text.to_owned()))
+    }
+}
+
 impl fmt::Display for Client {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)
@@ -93,6 +127,27 @@ mod tests {
         let wide = Prefixes { ipv4: 24, ipv6: 48 };
         let address = "203.0.113.7".parse().unwrap();
         assert_eq!(wide.client(address).to_string(), "203.0.113.0/24");
+    }
+
+    #[test]
+    fn text_is_read_back_and_others_refused() {
+        for address in ["0.0.0.0", "203.0.113.7", "::", "2001:db8::1"] {
+            let client = client(address);
+            assert_eq!(client.to_string().parse(), Ok(client));
+        }
+        let wide = Prefixes { ipv4: 24, ipv6: 48 }.client("203.0.113.7".parse().unwrap());
+        assert_eq!("203.0.113.0/24".parse(), Ok(wide));
+        assert_eq!("203.0.113.7".parse(), Ok(client("203.0.113.7")));
+        assert_eq!("::ffff:203.0.113.7".parse(), Ok(client("203.0.113.7")));
+        for text in [
+            "",
+            "x",
+            "203.0.113.7/33",
+            "203.0.113.7/24",
+            "::ffff:203.0.113.7/80",
+        ] {
+            assert!(text.parse::<Client>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - [`smtp`]: what is being said: line framing, commands, replies, the tracker that pairs them.
 //! - [`dnsbl`]: whom others list: DNS blacklists, what to ask them and what their answers mean.
 //! - [`ledger`]: whom we list: what is remembered of clients over all their sessions.
+//! - [`fleet`]: what several guards share.
 //! - [`client`]: who says it: all addresses of one prefix.
 //! - [`policy`]: what we think of it: configuration, what counts as a rejection, rules, verdicts.
 //! - [`session`]: one connection, the only place that joins the two.
@@ -15,6 +16,7 @@
 
 pub mod client;
 pub mod dnsbl;
+pub mod fleet;
 pub mod ledger;
 pub mod policy;
 pub mod session;

@@ -35,6 +35,7 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
     let policy = Rc::clone(&worker.policy);
     let (session, note) = Session::new(Rc::clone(&policy), from);
     worker.metrics.count("portcullis_sessions_total", 1);
+    worker.serve();
     notes::tell(&mut worker.metrics, &session, note.as_slice());
     let session = Rc::new(RefCell::new(session));
     let arrival = |seat, way| Arrival {
@@ -187,8 +188,10 @@ pub(crate) fn refused(
 ) -> Door {
     let mut session = session.borrow_mut();
     let tarpit = &worker.policy.config().tarpit;
+    // Each leaves a timer behind that outlives it.
+    let has_place = worker.detained < tarpit.sessions && worker.timers() < ledger::MOST_TIMERS;
     let (door, notes) = match rule {
-        Rule::Ledger | Rule::OwnList if worker.detained < tarpit.sessions => session.detain(rule),
+        Rule::Ledger | Rule::OwnList if has_place => session.detain(rule),
         _ => session.refuse(rule, listing),
     };
     if session.is_detained() && door == Door::Refused {

@@ -6,6 +6,7 @@ use crate::host;
 use crate::notes;
 use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
+use portcullis_core::fleet;
 use portcullis_core::ledger::{Account, Entry, Evicted, Listing, Posted, Slot, number_of};
 use portcullis_core::policy::Rule;
 use portcullis_core::session::Cut;
@@ -38,7 +39,7 @@ pub(crate) fn settle(worker: &mut Worker, client: Client) {
 /// Milliseconds that a server may go on looking for recipients whose session is gone.
 const ABANDONED: u32 = 10_000;
 /// Timers beyond which that is not waited for: many clients must not take all memory this way.
-const MOST_TIMERS: usize = 50_000;
+pub(crate) const MOST_TIMERS: usize = 50_000;
 
 /// A session is over.
 pub(crate) fn leave(worker: &mut Worker, client: Client, session: u32) {
@@ -79,9 +80,73 @@ fn post(worker: &mut Worker, account: &Account) {
     let posted = change(worker, client, |slot, now, terms| {
         slot.post(client, news, now, terms)
     });
-    match posted {
-        Some(posted) => account.learn(posted.entry),
-        None => worker.metrics.count("portcullis_ledger_lost_total", 1),
+    let listed = match posted {
+        Some(posted) => {
+            account.learn(posted.entry);
+            posted.listed
+        }
+        None => {
+            worker.metrics.count("portcullis_ledger_lost_total", 1);
+            None
+        }
+    };
+    let news = fleet::News {
+        rejected: news.rejected,
+        delivered: news.delivered,
+        listed,
+    };
+    publish(worker, client, news);
+}
+
+/// Tells other guards. What is only observed lists nobody elsewhere.
+fn publish(worker: &mut Worker, client: Client, mut news: fleet::News) {
+    if !worker.policy.enforces() {
+        news.listed = None;
+    }
+    if let Some(fleet) = &mut worker.fleet {
+        let lost = fleet.tell(client, news);
+        worker.metrics.count("portcullis_fleet_lost_total", lost);
+    }
+}
+
+/// Another guard has listed a client.
+pub(crate) fn told(worker: &mut Worker, client: Client, listing: Listing) {
+    let _ = change(worker, client, |slot, now, terms| {
+        slot.told(client, listing, now, terms)
+    });
+}
+
+/// Somebody has taken a client off the list.
+pub(crate) fn pardon(worker: &mut Worker, client: Client) {
+    let (Some(key), Some(watch)) = (slot_key(worker, client), worker.watch.clone()) else {
+        return;
+    };
+    let pardoned = host::update_shared(&key, |bytes| {
+        let mut slot = Slot::decode(bytes);
+        let pardoned = slot.pardon(client, watch.now());
+        (pardoned, slot.encode())
+    });
+    if pardoned == Some(true) {
+        log::info!("client={client} verdict=pardon");
+    }
+}
+
+/// What all guards together have counted of a client.
+pub(crate) fn totals(worker: &mut Worker, client: Client, totals: fleet::Totals) {
+    let sums = (totals.rejected, totals.delivered);
+    let posted = change(worker, client, |slot, now, terms| {
+        slot.totals(client, sums, now, terms)
+    });
+    let Some(posted) = posted else { return };
+    if let Some(account) = worker.roster.account(client) {
+        account.learn(posted.entry);
+    }
+    if posted.listed.is_some() {
+        let news = fleet::News {
+            listed: posted.listed,
+            ..fleet::News::default()
+        };
+        publish(worker, client, news);
     }
 }
 
@@ -163,7 +228,7 @@ pub(crate) fn cut(shared: &Rc<RefCell<Worker>>, root: u32, client: Client) {
                 host::replace_buffer(BufferType::DownstreamData, command)?;
                 host::continue_to_server()
             }
-            Cut::Owed | Cut::Spared => Ok(()),
+            Cut::Owed | Cut::Message | Cut::Spared => Ok(()),
         });
         gone(id, done);
     }
@@ -198,6 +263,8 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
     worker.metrics.count("portcullis_siblings_cut_total", 1);
     if cut != Cut::Now {
         drop(worker.take_overflow(id));
+    }
+    if matches!(cut, Cut::Owed | Cut::Ask(_)) {
         worker.close_soon(id);
     }
     cut

@@ -7,6 +7,7 @@
 //! - `root`: one worker: configuration, its queue, its tick.
 //! - `desk`: its DNSBL lookups: questions out, answers in, connections let on or refused.
 //! - `ledger`: what is remembered of clients, and what follows when one is listed.
+//! - `fleet`: what several guards share.
 //! - `stream`: one connection as the host sees it.
 //! - `connection`: what passes through it.
 //! - `door`: what becomes of a connection before its first byte.
@@ -22,6 +23,7 @@
 mod connection;
 mod desk;
 mod door;
+mod fleet;
 mod host;
 mod ledger;
 mod metrics;

@@ -2,6 +2,7 @@
 
 use crate::connection::Connection;
 use crate::desk::Desk;
+use crate::fleet;
 use crate::host;
 use crate::ledger;
 use crate::stream::Stream;
@@ -133,7 +134,10 @@ impl Context for Root {
         body_size: usize,
         _trailers: usize,
     ) {
-        if let Some(desk) = self.desk() {
+        let worker = self.worker.as_ref();
+        let taken =
+            worker.is_some_and(|w| fleet::response(&mut w.borrow_mut(), token, headers, body_size));
+        if let Some(desk) = self.desk().filter(|_| !taken) {
             desk.response(token, headers, body_size);
         }
     }
@@ -191,6 +195,9 @@ impl RootContext for Root {
         let later = self.worker.as_ref().map(|worker| worker.borrow_mut().due());
         for what in later.into_iter().flatten() {
             self.do_now(what);
+        }
+        if let Some(worker) = &self.worker {
+            fleet::tick(&mut worker.borrow_mut());
         }
         if let Some(desk) = self.desk() {
             desk.tick();

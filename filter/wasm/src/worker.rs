@@ -1,6 +1,7 @@
 //! What the root and the connections of one worker share.
 
 use crate::connection::Connection;
+use crate::fleet::Fleet;
 use crate::host;
 use crate::ledger;
 use crate::metrics::Metrics;
@@ -21,6 +22,8 @@ const FASTEST: Duration = Duration::from_millis(5);
 const SOON: Duration = Duration::from_millis(15);
 /// How often connections that linger or are held are looked at while there are any.
 const FAST: Duration = Duration::from_millis(20);
+/// How often the store that guards share is thought of.
+const MEDIUM: Duration = Duration::from_millis(100);
 /// How often everything else is looked at: DNSBL sites due for a test, attacks.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -79,6 +82,14 @@ pub(crate) struct Waiting {
     pub(crate) wait: Wait,
 }
 
+/// Whether the machine has ever had a connection: Envoy makes some that never have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Serving {
+    #[default]
+    No,
+    Yes,
+}
+
 /// What is to be done at some time; connections by their id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Later {
@@ -115,6 +126,9 @@ pub(crate) struct Worker {
     cut: Closing<u32>,
     signed: Option<u32>,
     later: Timers<Later>,
+    /// Its dealings with the store that guards share.
+    pub(crate) fleet: Option<Fleet>,
+    serving: Serving,
     /// Connections kept busy by the guard itself.
     pub(crate) detained: u32,
     /// Time as counted by ticks, so that no clock change can keep a connection open.
@@ -128,6 +142,7 @@ impl Worker {
     pub(crate) fn new(policy: Policy, queue: u32) -> Self {
         let linger = Duration::from_millis(policy.config().close.linger_ms.into());
         let policy = Rc::new(policy);
+        let fleet = Fleet::new(&policy, queue);
         Self {
             lookups: Lookups::new(Rc::clone(&policy)),
             roster: Roster::default(),
@@ -143,6 +158,8 @@ impl Worker {
             cut: Closing::new(SOON),
             signed: None,
             later: Timers::default(),
+            fleet,
+            serving: Serving::default(),
             detained: 0,
             ticked: Duration::ZERO,
             pace: Duration::ZERO,
@@ -191,6 +208,19 @@ impl Worker {
         std::iter::from_fn(|| self.later.pop_due(self.ticked)).collect()
     }
 
+    /// A connection has come.
+    pub(crate) fn serve(&mut self) {
+        if self.serving == Serving::No {
+            self.serving = Serving::Yes;
+            self.set_pace();
+        }
+    }
+
+    /// Whether connections come here.
+    pub(crate) fn serves(&self) -> bool {
+        self.serving == Serving::Yes
+    }
+
     /// Tells the time to all sessions, and this worker's to the others.
     pub(crate) fn tell_time(&mut self) {
         let Some(watch) = self.watch.clone() else {
@@ -201,7 +231,7 @@ impl Worker {
             notes::tell_alert(&mut self.metrics, alert);
         }
         let due = |signed: u32| now.abs_diff(signed) >= crew::SIGN_EVERY;
-        if self.signed.is_none_or(due) {
+        if self.serving == Serving::Yes && self.signed.is_none_or(due) {
             self.signed = Some(now);
             ledger::sign(self.queue, now);
         }
@@ -226,6 +256,7 @@ impl Worker {
             () if !self.closing.is_empty() || !self.later.is_empty() => FAST,
             () if self.lookups.hold_greetings() => FAST,
             // Sites are tested before the first client comes.
+            () if self.fleet.is_some() && self.serves() => MEDIUM,
             () if looks_up && first => FAST,
             () if looks => SLOW,
             () => Duration::ZERO,

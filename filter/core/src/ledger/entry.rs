@@ -3,7 +3,7 @@
 use super::terms::{Reason, Terms};
 
 /// Nothing counts for more: far above every limit, far below where counting loses precision.
-const MOST: f32 = 100_000.0;
+pub(super) const MOST: f32 = 100_000.0;
 /// The longest listing that is believed, in seconds: the highest `ledger.listing.max_s`.
 const LONGEST: u32 = 2_592_000;
 

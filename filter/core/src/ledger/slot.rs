@@ -5,7 +5,7 @@
 //! like anything from outside: another version or half an entry makes the slot an empty one.
 
 use super::account::{News, Streak};
-use super::entry::{Entry, Listing};
+use super::entry::{Entry, Listing, MOST};
 use super::terms::{Reason, Terms};
 use crate::client::{Client, ENCODED_LEN};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -91,9 +91,16 @@ impl Slot {
     }
 
     /// Takes over what others have counted of a client, where that is more.
-    pub fn totals(&mut self, client: Client, score: f32, now: u32, terms: &Terms) -> Posted {
+    pub fn totals(
+        &mut self,
+        client: Client,
+        (rejected, delivered): (f32, f32),
+        now: u32,
+        terms: &Terms,
+    ) -> Posted {
         self.change(client, now, terms, |entry| {
-            entry.score = entry.score.max(score.clamp(0.0, 1000.0));
+            entry.score = entry.score.max(rejected.clamp(0.0, MOST));
+            entry.delivered = entry.delivered.max(delivered.clamp(0.0, MOST));
             let free = entry.listing(now).is_none();
             let reason = entry.fault(terms).filter(|_| free);
             reason.map(|reason| entry.list(reason, now, terms))

@@ -19,7 +19,7 @@ pub enum Remember {
 pub struct Unknown {
     remember: Remember,
     ttl: u32,
-    names: LruCache<Box<[u8]>, u32>,
+    names: LruCache<Box<[u8]>, (u32, Heard)>,
 }
 
 impl Unknown {
@@ -40,7 +40,7 @@ impl Unknown {
     pub fn hear(&mut self, name: &[u8], heard: Heard, now: u32) {
         match (heard, self.remember) {
             (Heard::Unknown, _) | (Heard::UnknownForNow, Remember::All) => {
-                self.names.put(name.into(), now);
+                self.names.put(name.into(), (now, heard));
             }
             (Heard::Known, _) => {
                 self.names.pop(name);
@@ -49,15 +49,14 @@ impl Unknown {
         }
     }
 
-    /// Whether a name is unknown. Being asked for does not make it stay for longer.
-    pub fn has(&mut self, name: &[u8], now: u32) -> bool {
-        let Some(since) = self.names.get(name).copied() else {
-            return false;
-        };
+    /// What the server has said of a name that it does not know. Being asked for does not make it
+    /// stay for longer.
+    pub fn get(&mut self, name: &[u8], now: u32) -> Option<Heard> {
+        let (since, heard) = self.names.get(name).copied()?;
         let fresh = now.checked_sub(since).is_some_and(|age| age < self.ttl);
         if !fresh {
             self.names.pop(name);
         }
-        fresh
+        fresh.then_some(heard)
     }
 }

@@ -71,12 +71,11 @@ impl Watch {
         }
     }
 
-    /// Whether the server has just called this recipient unknown.
+    /// How the server has just called this recipient unknown, if it did.
     #[must_use]
-    pub fn is_unknown(&self, name: &[u8]) -> bool {
+    pub fn unknown(&self, name: &[u8]) -> Option<Heard> {
         let mut unknown = self.unknown.borrow_mut();
-        let unknown = unknown.as_mut();
-        unknown.is_some_and(|unknown| unknown.has(name, self.now.get()))
+        unknown.as_mut()?.get(name, self.now.get())
     }
 
     /// Whether anybody wants to hear names.

@@ -4,6 +4,7 @@ use super::config::{DnsblConfig, RepliesConfig};
 use super::error::ConfigError;
 use super::reply_text::{Facts, ReplyText};
 use super::verdict::Rule;
+use crate::smtp::Answer;
 
 /// The reply lines of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,7 @@ enum Line {
     Listed,
     Ledger,
     Unknown,
+    UnknownForNow,
     Sessions,
 }
 
@@ -47,6 +49,7 @@ impl Replies {
             ("listed", &config.listed),
             ("ledger", &config.ledger),
             ("unknown", &config.unknown),
+            ("unknown_for_now", &config.unknown_for_now),
             ("sessions", &config.sessions),
         ];
         let mut replies = Self {
@@ -93,8 +96,12 @@ impl Replies {
     }
 
     /// The reply to a RCPT for a recipient remembered as unknown.
-    pub(super) fn unknown(&self, facts: Facts<'_>) -> Vec<u8> {
-        self.line(Line::Unknown, facts)
+    pub(super) fn unknown(&self, answer: Answer, facts: Facts<'_>) -> Vec<u8> {
+        let line = match answer {
+            Answer::RememberedForNow => Line::UnknownForNow,
+            _ => Line::Unknown,
+        };
+        self.line(line, facts)
     }
 
     fn line(&self, line: Line, facts: Facts<'_>) -> Vec<u8> {

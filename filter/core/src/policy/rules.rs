@@ -13,6 +13,7 @@ use super::verdict::{Counts, Rule};
 use super::{check, envelope, shape, sites};
 use crate::client::{Client, Prefixes};
 use crate::dnsbl::{Zones, is_reserved};
+use crate::smtp::Answer;
 use std::net::IpAddr;
 
 /// A configuration that holds together.
@@ -220,7 +221,7 @@ impl Policy {
 
     /// The reply to a RCPT for a recipient that the server has just called unknown.
     #[must_use]
-    pub fn unknown(&self, facts: Facts<'_>) -> Vec<u8> {
-        self.replies.unknown(facts)
+    pub fn unknown(&self, answer: Answer, facts: Facts<'_>) -> Vec<u8> {
+        self.replies.unknown(answer, facts)
     }
 }

@@ -67,7 +67,11 @@ fn narrow(value: &Value, way: &mut Vec<Step>) -> Option<Error> {
 fn alone(piece: &Value, way: &[Step]) -> Value {
     let outwards = way.iter().rev();
     outwards.fold(piece.clone(), |inner, step| match step {
-        Step::Field(name) => Value::Object(Map::from_iter([(name.clone(), inner)])),
+        Step::Field(name) => {
+            let mut fields = Map::new();
+            fields.insert(name.clone(), inner);
+            Value::Object(fields)
+        }
         Step::Item(_) => Value::Array(vec![inner]),
     })
 }

@@ -18,7 +18,7 @@ enum Gate {
     /// Not before a reply is in.
     Wait,
     /// The server has just called the recipient unknown; the guard says so.
-    Remember,
+    Remember(Answer),
     /// The server is asked nothing; the guard answers.
     Refuse,
 }
@@ -168,10 +168,9 @@ impl Session {
                     self.tracker.sent(&command, end, answer);
                     passage.keep(at, at + len);
                 }
-                Gate::Remember => {
+                Gate::Remember(answer) => {
                     self.keep_name(&command);
-                    self.tracker
-                        .sent(&command, LineEnd::Crlf, Answer::Remembered);
+                    self.tracker.sent(&command, LineEnd::Crlf, answer);
                     passage.put(NOOP);
                 }
                 Gate::Refuse => {
@@ -243,10 +242,8 @@ impl Session {
         }
         let asks = answer == Answer::Rcpt && end != LineEnd::Overlong;
         if !self.is_enforced() || self.budget_left() > 0 {
-            return match asks && self.remembers(recipient.as_ref()) {
-                true => Gate::Remember,
-                false => Gate::Pass(answer),
-            };
+            let remembered = self.remembers(recipient.as_ref()).filter(|_| asks);
+            return remembered.map_or(Gate::Pass(answer), Gate::Remember);
         }
         match (self.policy.metering(), self.client_side) {
             (Metering::Hold, ClientSide::Open) => Gate::Wait,

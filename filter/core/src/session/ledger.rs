@@ -15,6 +15,9 @@ pub enum Cut {
     Spared,
     /// Nothing is owed to the client: the connection can be closed.
     Now,
+    /// The server has a whole message, and what it says of it must reach the client, which would
+    /// send it again. The last word follows that.
+    Message,
     /// The client waits for replies that the server does not owe: these bytes are to be sent to it
     /// instead of all that waits, and then as with [`Self::Owed`].
     Ask(&'static [u8]),
@@ -64,7 +67,7 @@ impl Session {
             Phase::Closed(_) | Phase::Detained(_) | Phase::Refused(..) | Phase::Exempt(_) => {
                 return (Cut::Spared, notes);
             }
-            Phase::Cut(_) => return (Cut::Owed, notes),
+            Phase::Cut(_) => return (Cut::Spared, notes),
             // Whoever has authenticated has no account any more.
             _ if self.account.is_none() || !self.policy.enforces() => return (Cut::Spared, notes),
             Phase::Sentenced(verdict) => verdict,
@@ -80,6 +83,7 @@ impl Session {
         let held = std::mem::take(&mut self.held);
         self.phase = Phase::Cut(verdict);
         let cut = match () {
+            () if readable && self.tracker.owed().holds_message() => Cut::Message,
             () if readable && !self.tracker.owed().is_empty() => Cut::Owed,
             () if readable && !held.is_empty() => {
                 let noop = Command::parse(NOOP.trim_ascii_end());
@@ -168,13 +172,15 @@ impl Session {
         self.judge(rule, &mut effects.notes)
     }
 
-    /// Whether the server has just called the recipient unknown, so that it need not be asked.
-    pub(super) fn remembers(&self, recipient: Option<&Recipient<'_>>) -> bool {
-        let Some(account) = self.account.as_ref().filter(|_| self.is_enforced()) else {
-            return false;
-        };
-        let name = recipient.and_then(Recipient::mailbox);
-        name.is_some_and(|name| account.watch().is_unknown(&name)) && !account.has_standing()
+    /// What the guard answers for the server, if that has just called the recipient unknown.
+    pub(super) fn remembers(&self, recipient: Option<&Recipient<'_>>) -> Option<Answer> {
+        let account = self.account.as_ref().filter(|_| self.is_enforced())?;
+        let name = recipient.and_then(Recipient::mailbox)?;
+        let heard = account.watch().unknown(&name);
+        match heard.filter(|_| !account.has_standing())? {
+            Heard::UnknownForNow => Some(Answer::RememberedForNow),
+            _ => Some(Answer::Remembered),
+        }
     }
 
     /// Keeps the name of a recipient until its reply is in.

@@ -220,10 +220,13 @@ impl Session {
 
     /// Ends the session: its last word.
     fn close(&mut self, verdict: Verdict, effects: &mut Effects<'_>) -> Vec<u8> {
+        // A session that was cut has told so already.
+        if !matches!(self.phase, Phase::Cut(_)) {
+            effects.notes.push(Note::Closed(verdict));
+        }
         self.phase = Phase::Closed(verdict);
         self.held = Vec::new();
         self.partial_reply = Vec::new();
-        effects.notes.push(Note::Closed(verdict));
         effects.close = match self.client_side {
             ClientSide::Open => Close::Linger,
             ClientSide::Ended | ClientSide::Unread => Close::Now,

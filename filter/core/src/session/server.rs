@@ -204,7 +204,9 @@ impl Session {
             // A server that closes by itself has the last word.
             _ if code.0 == 421 => Fate::Pass,
             Answer::Rcpt => self.rcpt_answered(code, reply, effects),
-            Answer::Remembered => self.remembered_answered(effects),
+            Answer::Remembered | Answer::RememberedForNow => {
+                self.remembered_answered(answer, effects)
+            }
             Answer::Lookup => self.lookup_answered(reply, effects),
             Answer::Refused => {
                 self.counts.answered += 1;
@@ -237,13 +239,13 @@ impl Session {
     }
 
     /// The server has said nothing of this recipient, but it did a moment ago.
-    fn remembered_answered(&mut self, effects: &mut Effects<'_>) -> Fate {
+    fn remembered_answered(&mut self, answer: Answer, effects: &mut Effects<'_>) -> Fate {
         self.transaction.get_or_insert_default().rejected += 1;
         self.counts.tried += 1;
         self.counts.answered += 1;
         self.heard(Some(Heard::Again));
         match self.rejected(effects) {
-            Fate::Pass => Fate::Rewrite(self.policy.unknown(self.facts(&self.counts))),
+            Fate::Pass => Fate::Rewrite(self.policy.unknown(answer, self.facts(&self.counts))),
             fate => fate,
         }
     }

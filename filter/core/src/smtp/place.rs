@@ -32,6 +32,8 @@ pub enum Answer {
     Refused,
     /// A RCPT of a recipient remembered as unknown, for which the server was sent NOOP just so.
     Remembered,
+    /// The same of one that is unknown for now (4yz).
+    RememberedForNow,
     /// The DATA command: 354 or a refusal.
     Data,
     /// The end of a message sent by DATA.
@@ -54,9 +56,20 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Whether the guard answers, and the server was sent NOOP.
+    fn is_the_guards(self) -> bool {
+        matches!(
+            self,
+            Self::Refused | Self::Remembered | Self::RememberedForNow
+        )
+    }
+
     /// Whether it is about a name that counts.
     fn asks_about_a_name(self) -> bool {
-        matches!(self, Self::Rcpt | Self::Lookup | Self::Remembered)
+        matches!(
+            self,
+            Self::Rcpt | Self::Lookup | Self::Remembered | Self::RememberedForNow
+        )
     }
 }
 
@@ -137,7 +150,14 @@ impl ReplyQueue {
     #[must_use]
     pub fn holds_refusals(&self) -> bool {
         let mut places = self.places.iter();
-        places.any(|place| matches!(place.answer, Answer::Refused | Answer::Remembered))
+        places.any(|place| place.answer.is_the_guards())
+    }
+
+    /// Whether the server owes a reply to a whole message.
+    #[must_use]
+    pub fn holds_message(&self) -> bool {
+        let mut places = self.places.iter();
+        places.any(|place| matches!(place.answer, Answer::Message | Answer::Chunk { last: true }))
     }
 
     /// Names that count and that the server has not answered for yet.

@@ -296,6 +296,7 @@ fn waits(answer: Answer, verb: Verb) -> bool {
         | Answer::Postmaster
         | Answer::Refused
         | Answer::Remembered
+        | Answer::RememberedForNow
         | Answer::Message
         | Answer::Chunk { .. }
         | Answer::Rset

@@ -109,7 +109,8 @@ pub(super) fn sum(
     standing: impl Fn(usize) -> Standing,
 ) -> Sum {
     let (mut least, mut most) = (0i32, 0i32);
-    let mut sites = Vec::new();
+    // The weightiest first.
+    let mut sites: Vec<Listed> = Vec::new();
     for zone in 0..zones.len() {
         let (lowest, highest) = zones.range(zone);
         let (low, high) = match (standing(zone), known.get(zone)) {
@@ -122,11 +123,14 @@ pub(super) fn sum(
                 Says::Listed(codes) => {
                     let weight = zones.weight_of(zone, codes);
                     if weight != 0 {
-                        sites.push(Listed {
+                        let heavier = |site: &Listed| site.weight >= weight;
+                        let at = sites.partition_point(heavier);
+                        let site = Listed {
                             site: zones.domain(zone).to_owned(),
                             codes: codes.clone(),
                             weight,
-                        });
+                        };
+                        sites.insert(at, site);
                     }
                     (weight, weight)
                 }
@@ -136,7 +140,6 @@ pub(super) fn sum(
         most = most.saturating_add(high);
     }
     if least >= threshold {
-        sites.sort_by_key(|site| std::cmp::Reverse(site.weight));
         Sum::Listed(Listing {
             total: sites.iter().map(|site| site.weight).sum(),
             sites,

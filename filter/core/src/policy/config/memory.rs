@@ -12,8 +12,8 @@ pub struct LedgerConfig {
     /// Seconds in which a score halves: 60 to 604800.
     #[cfg_attr(feature = "schema", schemars(range(min = 60, max = 604_800)))]
     pub half_life_s: u32,
-    /// But a client is listed for its score only with more than this many unknown recipients for
-    /// each hundred delivered ones: 0 to 10000.
+    /// But no client is listed for its unknown recipients that has not more than this many of them
+    /// for each hundred delivered ones: 0 to 10000.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 10_000)))]
     pub ratio_percent: u32,
     /// How long clients stay listed.
@@ -205,7 +205,7 @@ pub struct FleetConfig {
     pub authorization: Option<String>,
     /// What every key in the store begins with: guards with the same one are one fleet.
     pub prefix: String,
-    /// Milliseconds between looks at what the others have listed, in steps of 20: 20 to 60000.
+    /// Milliseconds between looks at what the others have listed, in steps of 100: 20 to 60000.
     #[cfg_attr(feature = "schema", schemars(range(min = 20, max = 60_000)))]
     pub poll_ms: u32,
     /// Milliseconds an answer is waited for: 50 to 30000. No mail ever waits for one.

@@ -263,6 +263,8 @@ pub struct RepliesConfig {
     pub ledger: String,
     /// For recipients that the guard answers without asking the server.
     pub unknown: String,
+    /// The same where the server refused them for now: a 4yz code, or honest mail bounces.
+    pub unknown_for_now: String,
     /// For clients with too many sessions at once.
     pub sessions: String,
 }
@@ -286,6 +288,7 @@ impl Default for RepliesConfig {
                      recipients, try again later"
                 .to_owned(),
             unknown: "550 5.1.1 User unknown".to_owned(),
+            unknown_for_now: "450 4.1.1 User unknown".to_owned(),
             sessions: "421 4.7.0 Too many sessions from [{client}], try again later".to_owned(),
         }
     }

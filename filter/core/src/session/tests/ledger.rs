@@ -192,11 +192,13 @@ fn a_reply_that_is_owed_becomes_the_last_word() {
         let mut talk = talk("{}", &account);
         talk.client(owed);
         assert_eq!(cut(&mut talk), Cut::Owed);
-        assert_eq!(cut(&mut talk), Cut::Owed, "a second time changes nothing");
+        assert_eq!(cut(&mut talk), Cut::Spared, "a second time changes nothing");
         assert_eq!(talk.client("MAIL FROM:<b@b.test>\r\n"), "", "{owed}");
         assert_eq!(talk.server("250 ok\r\n250 more\r\n"), LISTED, "{owed}");
         assert_eq!(talk.server("250 more\r\n"), "");
         assert_eq!(talk.close, Close::Linger);
+        let closed = |note: &&Note| matches!(note, Note::Closed(_));
+        assert_eq!(talk.notes.iter().filter(closed).count(), 1);
     }
 }
 
@@ -216,7 +218,7 @@ fn what_the_server_says_of_a_whole_message_reaches_the_client() {
     talk.exchange("RCPT TO:<a@example.test>\r\n", "250 ok\r\n");
     talk.exchange("DATA\r\n", "354 go\r\n");
     talk.client("x\r\n.\r\n");
-    assert_eq!(cut(&mut talk), Cut::Owed);
+    assert_eq!(cut(&mut talk), Cut::Message);
     assert_eq!(
         talk.server("250 taken\r\n"),
         format!("250 taken\r\n{LISTED}")
@@ -324,7 +326,14 @@ fn a_refusal_for_now_is_not_remembered_unless_asked_to() {
         talk.client("RCPT TO:<no@example.test>\r\n")
     };
     assert_eq!(ask_again("{}"), "RCPT TO:<no@example.test>\r\n");
-    assert_eq!(ask_again(r#"{"unknown": {"answer": "all"}}"#), "NOOP\r\n");
+    let all = r#"{"unknown": {"answer": "all"}}"#;
+    assert_eq!(ask_again(all), "NOOP\r\n");
+    let account = account(all);
+    let mut talk = talk(all, &account);
+    let rcpt = "RCPT TO:<no@example.test>\r\n";
+    talk.exchange(rcpt, UNKNOWN);
+    talk.client(rcpt);
+    assert_eq!(talk.server("250 ok\r\n"), "450 4.1.1 User unknown\r\n");
     assert_eq!(
         ask_again(r#"{"unknown": {"answer": "off"}}"#),
         "RCPT TO:<no@example.test>\r\n"

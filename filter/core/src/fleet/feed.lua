@@ -1,0 +1,11 @@
+local found = redis.call('XREAD', 'COUNT', ARGV[3], 'STREAMS', ARGV[1] .. ':feed', ARGV[2])
+local entries = found and found[1][2] or {}
+local page = { ARGV[2], #entries }
+for _, entry in ipairs(entries) do
+  local f = {}
+  for i = 1, #entry[2], 2 do f[entry[2][i]] = entry[2][i + 1] end
+  local line = { f.u or '', f.n or '1', f.c or '', f.o or '-', f.r or '' }
+  table.insert(page, table.concat(line, ' '):sub(1, 240))
+  page[1] = entry[1]
+end
+return page
