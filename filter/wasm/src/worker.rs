@@ -19,7 +19,7 @@ use std::time::Duration;
 /// How often connections are looked at that are to be closed soon.
 const FASTEST: Duration = Duration::from_millis(5);
 /// How long a session whose client was listed waits for the reply in whose place it is told.
-const SOON: Duration = Duration::from_millis(15);
+const SOON: Duration = Duration::from_millis(10);
 /// How often connections that linger or are held are looked at while there are any.
 const FAST: Duration = Duration::from_millis(20);
 /// How often the store that guards share is thought of.

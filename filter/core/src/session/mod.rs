@@ -220,16 +220,18 @@ impl Session {
 
     /// Ends the session: its last word.
     fn close(&mut self, verdict: Verdict, effects: &mut Effects<'_>) -> Vec<u8> {
-        // A session that was cut has told so already.
-        if !matches!(self.phase, Phase::Cut(_)) {
+        let was_cut = matches!(self.phase, Phase::Cut(_));
+        if !was_cut {
+            // One that was cut has told so already.
             effects.notes.push(Note::Closed(verdict));
         }
         self.phase = Phase::Closed(verdict);
         self.held = Vec::new();
         self.partial_reply = Vec::new();
         effects.close = match self.client_side {
-            ClientSide::Open => Close::Linger,
-            ClientSide::Ended | ClientSide::Unread => Close::Now,
+            ClientSide::Open if !was_cut => Close::Linger,
+            // All sessions of a client that was listed end at once.
+            _ => Close::Now,
         };
         self.last_word(&verdict)
     }

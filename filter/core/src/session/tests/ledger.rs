@@ -196,7 +196,7 @@ fn a_reply_that_is_owed_becomes_the_last_word() {
         assert_eq!(talk.client("MAIL FROM:<b@b.test>\r\n"), "", "{owed}");
         assert_eq!(talk.server("250 ok\r\n250 more\r\n"), LISTED, "{owed}");
         assert_eq!(talk.server("250 more\r\n"), "");
-        assert_eq!(talk.close, Close::Linger);
+        assert_eq!(talk.close, Close::Now);
         let closed = |note: &&Note| matches!(note, Note::Closed(_));
         assert_eq!(talk.notes.iter().filter(closed).count(), 1);
     }
