@@ -31,6 +31,8 @@ PROXY_PROTOCOL ?= off
 UPSTREAM_PROXY_PROTOCOL ?= off
 ##= DNSBL=off: run: on asks demo blocklists, host:port your resolver (with POLICY)
 DNSBL ?= off
+##= FLEET=off: run: on shares what is known by Redis and Webdis, host:port is yours
+FLEET ?= off
 ##= HOST=envoy: run: envoy, or sim for machines without Envoy
 HOST ?= envoy
 ##= DEMO_ARGS=: demo: flags of portcullis-demo, such as --bots 50
@@ -69,11 +71,11 @@ help: ## this list
 	@sed -n 's/^##= \([^:]*\(:[0-9]*\)\{0,1\}\): \(.*\)/  \1|\3/p' Makefile | awk -F'|' '{ printf "%-40s %s\n", $$1, $$2 }'
 
 .PHONY: run
-run: wasm build $(if $(filter sim,$(HOST)),,setup-envoy) $(if $(filter on,$(DNSBL)),setup-dnsbl) ## start the guard before a mail server; Ctrl-C ends it
+run: wasm build $(if $(filter sim,$(HOST)),,setup-envoy) $(if $(filter on,$(DNSBL)),setup-dnsbl) $(if $(filter on,$(FLEET)),setup-fleet) ## start the guard before a mail server; Ctrl-C ends it
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-run' \
 		--listen '$(LISTEN)' --admin '$(ADMIN)' --workers '$(WORKERS)' --host '$(HOST)' \
 		--proxy-protocol '$(PROXY_PROTOCOL)' --upstream-proxy-protocol '$(UPSTREAM_PROXY_PROTOCOL)' \
-		--dnsbl '$(DNSBL)' \
+		--dnsbl '$(DNSBL)' --fleet '$(FLEET)' \
 		$(if $(UPSTREAM),--upstream '$(UPSTREAM)') $(if $(POLICY),--policy '$(POLICY)')
 
 .PHONY: demo
@@ -163,3 +165,8 @@ setup-wasm-toolchain setup-wasm-bindgen-runner: setup-rust
 .PHONY: setup-dnsbl
 setup-dnsbl:
 	@$(SETUP)/packages rbldnsd dnsdist
+
+# What `make run FLEET=on` needs of the packages.
+.PHONY: setup-fleet
+setup-fleet:
+	@$(SETUP)/packages redis-server webdis

@@ -12,9 +12,11 @@ pub mod demo;
 pub mod dnsbl;
 pub mod envoy;
 mod error;
+pub mod fleet;
 pub mod host_sim;
 
 pub mod launch;
+pub mod ledger;
 pub mod paths;
 
 pub mod postfix;

@@ -16,7 +16,7 @@ use portcullis_tests::{
         DohServer, FakeDoh, Gate, Question, Rbldnsd, Reply, Resolver, Response, TESTERS, Then,
         Told, Zone, asking, by_last_octet, crowd, of_list,
     },
-    envoy::DnsblAt,
+    envoy::ServiceAt,
     host_sim::{HostSim, Mta},
 };
 use serde_json::json;
@@ -163,7 +163,7 @@ fn a_resolver_that_answers_everything_alike_is_not_believed() -> Result<()> {
 fn without_the_cluster_everybody_is_let_in() -> Result<()> {
     let mta = mta()?;
     let policy = asking(&[LIST], &json!({}));
-    let mut gate = Gate::before(mta.address(), policy, DnsblAt::Absent)?;
+    let mut gate = Gate::before(mta.address(), policy, ServiceAt::Absent)?;
     found_unfit(&mut gate, LIST, "no_cluster")?;
     assert_eq!(gate.visit(client(64, 5))?, Told::Greeting);
     assert_eq!(gate.envoy.traps()?, Vec::<String>::new());

@@ -13,7 +13,7 @@ use super::{Question, Reply};
 use crate::{
     Error,
     deadline::{PATIENCE, Seen, wait_for},
-    envoy::{DnsblAt, Envoy, EnvoyConfig, FromClients, Guard},
+    envoy::{Envoy, EnvoyConfig, FromClients, Guard, ServiceAt},
     proxy_header,
     smtp::Client,
 };
@@ -60,7 +60,7 @@ impl Gate {
     pub fn before(
         server: SocketAddr,
         policy: Value,
-        resolver: impl Into<DnsblAt>,
+        resolver: impl Into<ServiceAt>,
     ) -> Result<Self, Error> {
         let config = EnvoyConfig::before(server, Guard::with_policy(policy)?)
             .from_clients(FromClients::BehindProxy(vec![IpNet::from(IpAddr::from([
@@ -78,7 +78,7 @@ impl Gate {
     pub fn asking_before(
         server: SocketAddr,
         policy: Value,
-        resolver: impl Into<DnsblAt>,
+        resolver: impl Into<ServiceAt>,
         lists: &[&str],
     ) -> Result<Self, Error> {
         let gate = Self::before(server, policy, resolver)?;

@@ -18,6 +18,7 @@ pub use client::{DohAnswer, ask};
 pub use fake::{FakeDoh, Response, Then};
 pub use gate::{Gate, TESTERS, Told, asking, by_last_octet, crowd, of_list, take_leave};
 pub use message::{Question, Record, Reply};
+pub use ports::free as free_port;
 pub use rbldnsd::Rbldnsd;
 pub use resolver::{DohServer, Resolver};
 pub use scripted::{Asked, Scripted, scripted, test_point};

@@ -11,7 +11,7 @@ use crate::Error;
 ///
 /// # Errors
 /// [`Error::Address`] if there is none.
-pub(super) fn free() -> Result<SocketAddr, Error> {
+pub fn free() -> Result<SocketAddr, Error> {
     let bound = || -> io::Result<SocketAddr> {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = tcp.local_addr()?;

@@ -46,17 +46,17 @@ pub enum ToServer {
     ProxyV2,
 }
 
-/// Where the guard asks about clients.
+/// Where a service is that the guard asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum DnsblAt {
+pub enum ServiceAt {
     /// Nowhere: the cluster is left out.
     #[default]
     Absent,
-    /// A resolver that speaks cleartext HTTP/2 there.
+    /// There, in cleartext.
     Address(HostPort),
 }
 
-impl From<SocketAddr> for DnsblAt {
+impl From<SocketAddr> for ServiceAt {
     fn from(address: SocketAddr) -> Self {
         Self::Address(address.into())
     }
@@ -120,7 +120,8 @@ pub struct EnvoyConfig {
     pub(super) guard: Guard,
     pub(super) from_clients: FromClients,
     pub(super) to_server: ToServer,
-    pub(super) dnsbl: DnsblAt,
+    pub(super) dnsbl: ServiceAt,
+    pub(super) store: ServiceAt,
     pub(super) workers: usize,
     pub(super) access_log: Option<PathBuf>,
 }
@@ -137,7 +138,8 @@ impl EnvoyConfig {
             guard,
             from_clients: FromClients::default(),
             to_server: ToServer::default(),
-            dnsbl: DnsblAt::default(),
+            dnsbl: ServiceAt::default(),
+            store: ServiceAt::default(),
             workers: 2,
             access_log: None,
         }
@@ -173,8 +175,15 @@ impl EnvoyConfig {
 
     /// Where the guard asks about clients.
     #[must_use]
-    pub fn dnsbl(mut self, dnsbl: impl Into<DnsblAt>) -> Self {
+    pub fn dnsbl(mut self, dnsbl: impl Into<ServiceAt>) -> Self {
         self.dnsbl = dnsbl.into();
+        self
+    }
+
+    /// Where the store is that several guards share.
+    #[must_use]
+    pub fn store(mut self, store: impl Into<ServiceAt>) -> Self {
+        self.store = store.into();
         self
     }
 

@@ -7,5 +7,5 @@ mod process;
 mod render;
 
 pub use admin::Admin;
-pub use config::{DnsblAt, EnvoyConfig, FromClients, Guard, HostPort, ToServer};
+pub use config::{EnvoyConfig, FromClients, Guard, HostPort, ServiceAt, ToServer};
 pub use process::Envoy;

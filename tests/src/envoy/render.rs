@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use super::config::{DnsblAt, EnvoyConfig, FromClients, Guard, HostPort, ToServer};
+use super::config::{EnvoyConfig, FromClients, Guard, HostPort, ServiceAt, ToServer};
 use crate::{Error, paths};
 
 const LISTENER_TYPE: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
@@ -161,10 +161,15 @@ fn clusters(bootstrap: &mut Value, config: &EnvoyConfig) -> Result<Vec<Value>, E
     fill_cluster(&mut mta, config)?;
     let refusals = take_named(bootstrap, CLUSTERS, "portcullis_refusals")?;
     let mut clusters = vec![mta, refusals];
-    if let DnsblAt::Address(HostPort { host, port }) = &config.dnsbl {
-        let mut dnsbl = take_named(bootstrap, CLUSTERS, "dnsbl")?;
-        set(&mut dnsbl, ENDPOINT, socket_address(host, *port))?;
-        clusters.push(dnsbl);
+    for (name, at) in [
+        ("dnsbl", &config.dnsbl),
+        ("portcullis_store", &config.store),
+    ] {
+        if let ServiceAt::Address(HostPort { host, port }) = at {
+            let mut cluster = take_named(bootstrap, CLUSTERS, name)?;
+            set(&mut cluster, ENDPOINT, socket_address(host, *port))?;
+            clusters.push(cluster);
+        }
     }
     Ok(clusters)
 }

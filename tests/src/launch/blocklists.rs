@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::options::Dnsbl;
+use super::options::Beside;
 use crate::{
     Error,
     dnsbl::{DohServer, Rbldnsd, Resolver},
-    envoy::{DnsblAt, HostPort},
+    envoy::{HostPort, ServiceAt},
 };
 
 /// One of the lists of `envoy/dnsbl/zones`, which must answer before the guard starts.
@@ -28,11 +28,11 @@ pub(super) enum Blocklists {
 
 impl Blocklists {
     /// Starts what the option asks for.
-    pub(super) fn provide(dnsbl: &Dnsbl) -> Result<Self, Error> {
+    pub(super) fn provide(dnsbl: &Beside) -> Result<Self, Error> {
         match dnsbl {
-            Dnsbl::Off => Ok(Self::None),
-            Dnsbl::At(address) => Ok(Self::Named(address.clone())),
-            Dnsbl::Example => {
+            Beside::Off => Ok(Self::None),
+            Beside::At(address) => Ok(Self::Named(address.clone())),
+            Beside::Example => {
                 let lists = Rbldnsd::example()?;
                 let resolver = Resolver::Dnsdist.before(lists.address(), FIRST_LIST)?;
                 let lists = Box::new(lists);
@@ -41,10 +41,10 @@ impl Blocklists {
         }
     }
 
-    pub(super) fn address(&self) -> DnsblAt {
+    pub(super) fn address(&self) -> ServiceAt {
         match self {
-            Self::None => DnsblAt::Absent,
-            Self::Named(address) => DnsblAt::Address(address.clone()),
+            Self::None => ServiceAt::Absent,
+            Self::Named(address) => ServiceAt::Address(address.clone()),
             Self::Example { resolver, .. } => resolver.address().into(),
         }
     }

@@ -10,9 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    Options,
-    blocklists::Blocklists,
-    options::{Dnsbl, Host, Switch},
+    Options, Services,
+    options::{Beside, Host, Switch},
     server::Server,
 };
 use crate::{
@@ -32,11 +31,7 @@ pub(super) enum RunningGuard {
 }
 
 impl RunningGuard {
-    pub(super) fn start(
-        options: &Options,
-        server: &Server,
-        blocklists: &Blocklists,
-    ) -> Result<Self> {
+    pub(super) fn start(options: &Options, server: &Server, beside: &Services) -> Result<Self> {
         let policy = options.read_policy()?;
         free(options.listen, "--listen")?;
         match options.host {
@@ -48,7 +43,8 @@ impl RunningGuard {
                     .admin(options.admin)
                     .from_clients(options.from_clients())
                     .to_server(options.to_server())
-                    .dnsbl(blocklists.address())
+                    .dnsbl(beside.blocklists.address())
+                    .store(beside.store.address())
                     .workers(options.workers.into())
                     .access_log(access_log(&options.access_log)?)
                     .start()?;
@@ -88,7 +84,7 @@ impl RunningGuard {
         &self,
         options: &Options,
         server: &Server,
-        blocklists: &Blocklists,
+        beside: &Services,
     ) -> String {
         let listen = self.address();
         let mut text = format!("portcullis: listening on {listen}\n");
@@ -104,8 +100,11 @@ impl RunningGuard {
         let policy = options.policy_file();
         let change = format!("(kill -HUP {} applies a change)", std::process::id());
         line("policy", &format!("{} {change}", policy.display()));
-        if options.dnsbl != Dnsbl::Off {
-            line("blocklists", &blocklists.to_string());
+        if options.dnsbl != Beside::Off {
+            line("blocklists", &beside.blocklists.to_string());
+        }
+        if options.fleet != Beside::Off {
+            line("store", &beside.store.to_string());
         }
         let tries = suggestions(options, listen);
         let names = std::iter::once("try").chain(std::iter::repeat(""));
@@ -133,16 +132,16 @@ fn suggestions(options: &Options, listen: SocketAddr) -> Vec<String> {
     };
     let claim = |client: &str| swaks(&format!(" --proxy 'TCP4 {client} 127.0.0.1 5555 25'"));
     match (options.proxy_protocol, &options.dnsbl) {
-        (Switch::Off, Dnsbl::Off | Dnsbl::At(_)) => {
+        (Switch::Off, Beside::Off | Beside::At(_)) => {
             vec![swaks(""), format!("nc -C {host} {port}")]
         }
         // Every list names 127.0.0.2 (RFC 5782 section 5), and this machine has that address.
-        (Switch::Off, Dnsbl::Example) => {
+        (Switch::Off, Beside::Example) => {
             vec![swaks(""), swaks(" --local-interface 127.0.0.2")]
         }
-        (Switch::On, Dnsbl::Off | Dnsbl::At(_)) => Vec::new(),
+        (Switch::On, Beside::Off | Beside::At(_)) => Vec::new(),
         // On no list; on the blocklist; there, too, but known to be good.
-        (Switch::On, Dnsbl::Example) => {
+        (Switch::On, Beside::Example) => {
             vec![
                 claim("192.0.2.1"),
                 claim("203.0.113.7"),

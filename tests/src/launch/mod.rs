@@ -4,6 +4,7 @@ mod blocklists;
 mod guard;
 mod options;
 mod server;
+mod store;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use options::Options;
 use blocklists::Blocklists;
 use guard::RunningGuard;
 use server::Server;
+use store::SharedStore;
 
 /// How often the launcher looks whether its processes still run.
 const WATCH: Duration = Duration::from_millis(500);
@@ -35,11 +37,13 @@ pub fn run(options: &Options) -> Result<()> {
     options.check()?;
     let server = Server::provide(options)?;
     let blocklists = Blocklists::provide(&options.dnsbl)?;
-    let guard = RunningGuard::start(options, &server, &blocklists)?;
-    print!("{}", guard.introduction(options, &server, &blocklists));
+    let store = SharedStore::provide(&options.fleet)?;
+    let beside = Services { blocklists, store };
+    let guard = RunningGuard::start(options, &server, &beside)?;
+    print!("{}", guard.introduction(options, &server, &beside));
     let mut running = Running {
         guard,
-        blocklists,
+        beside,
         server,
     };
     runtime.block_on(stay(signals, options, &mut running))
@@ -48,8 +52,14 @@ pub fn run(options: &Options) -> Result<()> {
 /// What the launcher has started; the guard is ended first.
 struct Running {
     guard: RunningGuard,
-    blocklists: Blocklists,
+    beside: Services,
     server: Server,
+}
+
+/// What stands beside the guard.
+struct Services {
+    blocklists: Blocklists,
+    store: SharedStore,
 }
 
 struct Signals {
@@ -77,7 +87,8 @@ async fn stay(mut signals: Signals, options: &Options, running: &mut Running) ->
             _ = signals.hang_up.recv() => println!("{}", running.guard.reload(options)),
             _ = watch.tick() => {
                 running.server.still_runs()?;
-                running.blocklists.still_run()?;
+                running.beside.blocklists.still_run()?;
+                running.beside.store.still_runs()?;
                 running.guard.still_runs()?;
             }
         }

@@ -5,12 +5,15 @@ use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     envoy::{FromClients, HostPort, ToServer},
     paths,
 };
+
+/// The store's cluster in `envoy/envoy.yaml`.
+const STORE: &str = "portcullis_store";
 
 /// Runs the guard before a mail server.
 #[derive(Debug, Clone, Parser)]
@@ -44,7 +47,11 @@ pub struct Options {
     /// The blocklists asked about clients (Envoy only): on starts a demo of some, HOST:PORT is a
     /// resolver that speaks DNS over cleartext HTTP/2.
     #[arg(long, value_name = "off|on|HOST:PORT", default_value = "off")]
-    pub dnsbl: Dnsbl,
+    pub dnsbl: Beside,
+    /// The store that several guards share (Envoy only): on starts Redis and Webdis, HOST:PORT is a
+    /// Webdis.
+    #[arg(long, value_name = "off|on|HOST:PORT", default_value = "off")]
+    pub fleet: Beside,
     /// What runs the filter.
     #[arg(long, value_name = "envoy|sim", value_enum, default_value_t = Host::Envoy)]
     pub host: Host,
@@ -73,18 +80,18 @@ pub enum Header {
     V2,
 }
 
-/// Which blocklists are asked.
+/// A service beside the guard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dnsbl {
+pub enum Beside {
     /// None.
     Off,
-    /// Those of `envoy/dnsbl/zones`, served by a demo of our own.
+    /// A demo of our own.
     Example,
-    /// The policy's, asked by this resolver.
+    /// This one.
     At(HostPort),
 }
 
-impl FromStr for Dnsbl {
+impl FromStr for Beside {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -113,8 +120,8 @@ impl Options {
     #[must_use]
     pub fn policy_file(&self) -> PathBuf {
         let name = match self.dnsbl {
-            Dnsbl::Example => "dnsbl.json",
-            Dnsbl::Off | Dnsbl::At(_) => "default.json",
+            Beside::Example => "dnsbl.json",
+            Beside::Off | Beside::At(_) => "default.json",
         };
         let usual = || paths::repository().join("envoy/policies").join(name);
         self.policy.clone().unwrap_or_else(usual)
@@ -128,8 +135,14 @@ impl Options {
         let path = self.policy_file();
         let read = || format!("the policy {}", path.display());
         let text = fs::read_to_string(&path).with_context(read)?;
-        let policy: Value = serde_json::from_str(&text).with_context(read)?;
+        let mut policy: Value = serde_json::from_str(&text).with_context(read)?;
         anyhow::ensure!(policy.is_object(), "{}: it must be one JSON object", read());
+        if let (Some(fields), false) = (policy.as_object_mut(), self.fleet == Beside::Off) {
+            let fleet = fields.entry("fleet").or_insert_with(|| json!({}));
+            if let Some(fleet) = fleet.as_object_mut() {
+                fleet.entry("cluster").or_insert_with(|| STORE.into());
+            }
+        }
         Ok(policy)
     }
 
@@ -144,11 +157,15 @@ impl Options {
             "--upstream-proxy-protocol: only Envoy sends it; use --host envoy"
         );
         anyhow::ensure!(
-            !sim || self.dnsbl == Dnsbl::Off,
+            !sim || self.dnsbl == Beside::Off,
             "--dnsbl: only Envoy asks blocklists; use --host envoy"
         );
         anyhow::ensure!(
-            !matches!(self.dnsbl, Dnsbl::At(_)) || self.policy.is_some(),
+            !sim || self.fleet == Beside::Off,
+            "--fleet: only Envoy asks a store; use --host envoy"
+        );
+        anyhow::ensure!(
+            !matches!(self.dnsbl, Beside::At(_)) || self.policy.is_some(),
             "--dnsbl HOST:PORT: say which lists to ask there, in dnsbl.sites of a --policy"
         );
         Ok(())

@@ -1,0 +1,151 @@
+//! What several guards share: Redis behind Webdis, as the guard's operators run them.
+
+use std::{fs, net::SocketAddr, process::Command, time::Duration};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    Error,
+    deadline::{Seen, wait_for},
+    dnsbl::free_port,
+    paths,
+    process::Process,
+};
+
+/// How long either may take to start or to die.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Redis, empty and in memory only, and Webdis before it.
+#[derive(Debug)]
+pub struct Store {
+    webdis: Process,
+    redis: Process,
+    webdis_at: SocketAddr,
+    redis_at: SocketAddr,
+    directory: TempDir,
+}
+
+impl Store {
+    /// Starts both on free loopback ports.
+    ///
+    /// # Errors
+    /// Whatever keeps one of them from answering.
+    pub fn start() -> Result<Self, Error> {
+        let made = tempfile::Builder::new()
+            .prefix("portcullis-store-")
+            .tempdir();
+        let directory = made.map_err(Error::file(std::env::temp_dir()))?;
+        let (redis_at, webdis_at) = (free_port()?, free_port()?);
+        let redis = start_redis(redis_at, &directory)?;
+        let config = json!({
+            "redis_host": redis_at.ip().to_string(), "redis_port": redis_at.port(),
+            "http_host": webdis_at.ip().to_string(), "http_port": webdis_at.port(),
+            "threads": 2, "pool_size": 4, "daemonize": false, "websockets": false,
+            "database": 0, "verbosity": 2,
+            "logfile": directory.path().join("webdis-own.log"),
+            "http_max_request_size": 1_048_576,
+        });
+        let path = directory.path().join("webdis.json");
+        fs::write(&path, config.to_string()).map_err(Error::file(&path))?;
+        let mut command = Command::new(paths::on_path("webdis")?);
+        command.arg(&path);
+        let log = directory.path().join("webdis.log");
+        let mut store = Self {
+            webdis: Process::start("webdis", command, &log)?,
+            redis,
+            webdis_at,
+            redis_at,
+            directory,
+        };
+        store.answers()?;
+        Ok(store)
+    }
+
+    /// Where Webdis listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.webdis_at
+    }
+
+    /// What Redis answers to a command, as Webdis writes it; null where it answers nothing.
+    pub fn ask(&self, words: &[&str]) -> Value {
+        let path: Vec<String> = words.iter().map(|word| escape(word)).collect();
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(2)))
+            .build();
+        let url = format!("http://{}/{}", self.webdis_at, path.join("/"));
+        let answer = ureq::Agent::new_with_config(agent).get(url).call();
+        let text = answer.and_then(|mut answer| answer.body_mut().read_to_string());
+        let value = text.map(|text| serde_json::from_str::<Value>(&text).unwrap_or_default());
+        let verb = words.first().copied().unwrap_or_default();
+        let mut value = value.unwrap_or_default();
+        value.get_mut(verb).map(Value::take).unwrap_or_default()
+    }
+
+    /// Kills Redis; what it held is lost.
+    ///
+    /// # Errors
+    /// [`Error::Late`] if it does not die.
+    pub fn kill_redis(&mut self) -> Result<(), Error> {
+        self.redis.signal(Signal::SIGKILL)?;
+        self.redis.wait(PATIENCE).map(drop)
+    }
+
+    /// Starts Redis again where it was.
+    ///
+    /// # Errors
+    /// As [`Store::start`].
+    pub fn start_redis(&mut self) -> Result<(), Error> {
+        self.redis = start_redis(self.redis_at, &self.directory)?;
+        self.answers()
+    }
+
+    /// Stops or continues Webdis, which then answers nobody but lets everybody connect.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] if it is gone.
+    pub fn signal_webdis(&self, signal: Signal) -> Result<(), Error> {
+        self.webdis.signal(signal)
+    }
+
+    /// Whether both still run.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] if one does not.
+    pub fn still_runs(&mut self) -> Result<(), Error> {
+        self.redis.still_runs()?;
+        self.webdis.still_runs()
+    }
+
+    fn answers(&mut self) -> Result<(), Error> {
+        wait_for("an answer from Webdis", PATIENCE, || {
+            self.still_runs()?;
+            match self.ask(&["PING"]) {
+                Value::Array(_) => Ok(Seen::Done(())),
+                other => Ok(Seen::NotYet(other.to_string())),
+            }
+        })
+    }
+}
+
+fn start_redis(at: SocketAddr, directory: &TempDir) -> Result<Process, Error> {
+    let mut command = Command::new(paths::on_path("redis-server")?);
+    command
+        .args(["--bind", "127.0.0.1", "--port", &at.port().to_string()])
+        .args(["--save", "", "--appendonly", "no", "--dir"])
+        .arg(directory.path());
+    Process::start("redis-server", command, &directory.path().join("redis.log"))
+}
+
+/// A word between the slashes of a path (RFC 3986 section 2.1).
+fn escape(word: &str) -> String {
+    let octets = word.bytes();
+    octets
+        .map(|octet| match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(octet).to_string(),
+            _ => format!("%{octet:02X}"),
+        })
+        .collect()
+}
