@@ -1,4 +1,8 @@
 //! Guards of one fleet, on real Envoy, Redis and Webdis.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
 
 use std::{
     net::IpAddr,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::Command,
     time::Duration,
@@ -209,7 +209,7 @@ fn behind_a_front_proxy_a_direct_client_is_turned_away() -> Result<()> {
     let mut direct = Client::connect(guard)?;
     direct.send("EHLO client.example.org\r\n")?;
     assert_eq!(direct.read_until_closed()?, "");
-    let mut proxied = Client::connect(guard)?;
+    let mut proxied = Client::connect_from(Ipv4Addr::LOCALHOST.into(), guard)?;
     proxied.send("PROXY TCP4 203.0.113.7 192.0.2.25 5555 25\r\n")?;
     assert_eq!(proxied.reply()?.code, 220);
     Ok(())

@@ -9,7 +9,7 @@ use portcullis_core::client::Client;
 use portcullis_core::fleet;
 use portcullis_core::ledger::{Account, Entry, Evicted, Listing, Posted, Slot, number_of};
 use portcullis_core::policy::Rule;
-use portcullis_core::session::Cut;
+use portcullis_core::session::{Cut, Note};
 use portcullis_core::worker::{Wait, crew};
 use proxy_wasm::types::BufferType;
 use std::cell::RefCell;
@@ -260,7 +260,11 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
     if notes.is_empty() {
         return Cut::Spared;
     }
-    worker.metrics.count("portcullis_siblings_cut_total", 1);
+    // One that ends for its own deeds is no sibling.
+    let sibling = |note: &Note| matches!(note, Note::Closed(v) if v.rule == Rule::Ledger);
+    if notes.iter().any(sibling) {
+        worker.metrics.count("portcullis_siblings_cut_total", 1);
+    }
     if cut != Cut::Now {
         drop(worker.take_overflow(id));
     }

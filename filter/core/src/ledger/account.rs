@@ -190,12 +190,15 @@ impl Account {
         }
     }
 
-    /// Whether what there is to tell cannot wait until the client's last session is over.
+    /// Whether what there is to tell cannot wait until the client's last session is over: all but
+    /// further deliveries of a client that others know for good mail already.
     #[must_use]
     pub fn has_urgent_news(&self) -> bool {
         let news = self.news.get();
-        news != News::default()
-            && (news.rejected > 0 || news.fault.is_some() || !self.has_standing())
+        let mut told = self.entry.get();
+        told.delivered = (told.delivered - news.delivered as f32).max(0.0);
+        let was_known = told.has_standing(&self.watch.terms());
+        news != News::default() && (news.rejected > 0 || news.fault.is_some() || !was_known)
     }
 
     /// A recipient was tried that never existed.

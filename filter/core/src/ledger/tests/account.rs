@@ -63,6 +63,16 @@ fn news_are_told_once_and_what_is_urgent_is_known() {
 }
 
 #[test]
+fn others_are_told_at_once_when_a_client_becomes_known() {
+    let account = account(entry(0, 0, 10));
+    account.delivered(15);
+    assert!(account.has_standing() && account.has_urgent_news());
+    let _ = account.take_news();
+    account.delivered(15);
+    assert!(!account.has_urgent_news());
+}
+
+#[test]
 fn a_streak_ends_with_an_accepted_recipient() {
     let account = account(Entry::default());
     for _ in 0..4 {
