@@ -1,6 +1,11 @@
 //! What several guards share: Redis behind Webdis, as the guard's operators run them.
 
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    time::Duration,
+};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -23,44 +28,80 @@ pub struct Store {
     webdis: Process,
     redis: Process,
     webdis_at: SocketAddr,
-    redis_at: SocketAddr,
     directory: TempDir,
 }
 
 impl Store {
-    /// Starts both on free loopback ports.
+    /// Starts both on free loopback ports; whoever comes may do anything.
     ///
     /// # Errors
     /// Whatever keeps one of them from answering.
     pub fn start() -> Result<Self, Error> {
+        let mut store = Self::run(
+            "save \"\"\nappendonly no\n".to_owned(),
+            json!({ "threads": 2, "pool_size": 4, "daemonize": false, "database": 0 }),
+        )?;
+        store.answers()?;
+        Ok(store)
+    }
+
+    /// Starts both with the configurations in `envoy/fleet`, which grant the guard what it needs.
+    ///
+    /// # Errors
+    /// As [`Store::start`].
+    pub fn with_least_rights() -> Result<Self, Error> {
+        let read = |name| {
+            let path = paths::repository().join("envoy/fleet").join(name);
+            fs::read_to_string(&path).map_err(Error::file(path))
+        };
+        let webdis = serde_json::from_str(&read("webdis.json")?).unwrap_or_default();
+        let mut store = Self::run(read("redis.conf")?, webdis)?;
+        // It answers nobody without a password; that it says so is an answer.
+        let (process, at) = (&mut store.webdis, store.webdis_at);
+        wait_for("Webdis to listen", PATIENCE, || {
+            process.still_runs()?;
+            Ok(match TcpStream::connect(at) {
+                Ok(_) => Seen::Done(()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            })
+        })?;
+        Ok(store)
+    }
+
+    fn run(redis_conf: String, mut webdis: Value) -> Result<Self, Error> {
         let made = tempfile::Builder::new()
             .prefix("portcullis-store-")
             .tempdir();
         let directory = made.map_err(Error::file(std::env::temp_dir()))?;
         let (redis_at, webdis_at) = (free_port()?, free_port()?);
-        let redis = start_redis(redis_at, &directory)?;
-        let config = json!({
-            "redis_host": redis_at.ip().to_string(), "redis_port": redis_at.port(),
-            "http_host": webdis_at.ip().to_string(), "http_port": webdis_at.port(),
-            "threads": 2, "pool_size": 4, "daemonize": false, "websockets": false,
-            "database": 0, "verbosity": 2,
-            "logfile": directory.path().join("webdis-own.log"),
-            "http_max_request_size": 1_048_576,
-        });
+        let path = directory.path().join("redis.conf");
+        // What comes later counts.
+        let own = format!(
+            "{redis_conf}\nbind 127.0.0.1\nport {}\ndir {}\n",
+            redis_at.port(),
+            directory.path().display()
+        );
+        fs::write(&path, own).map_err(Error::file(&path))?;
+        let redis = start_redis(&directory)?;
+        if let Some(fields) = webdis.as_object_mut() {
+            let own = json!({
+                "redis_host": "127.0.0.1", "redis_port": redis_at.port(),
+                "http_host": "127.0.0.1", "http_port": webdis_at.port(),
+                "logfile": directory.path().join("webdis-own.log"),
+            });
+            fields.extend(own.as_object().cloned().unwrap_or_default());
+        }
         let path = directory.path().join("webdis.json");
-        fs::write(&path, config.to_string()).map_err(Error::file(&path))?;
+        fs::write(&path, webdis.to_string()).map_err(Error::file(&path))?;
         let mut command = Command::new(paths::on_path("webdis")?);
         command.arg(&path);
         let log = directory.path().join("webdis.log");
-        let mut store = Self {
+        Ok(Self {
             webdis: Process::start("webdis", command, &log)?,
             redis,
             webdis_at,
-            redis_at,
             directory,
-        };
-        store.answers()?;
-        Ok(store)
+        })
     }
 
     /// Where Webdis listens.
@@ -98,7 +139,7 @@ impl Store {
     /// # Errors
     /// As [`Store::start`].
     pub fn start_redis(&mut self) -> Result<(), Error> {
-        self.redis = start_redis(self.redis_at, &self.directory)?;
+        self.redis = start_redis(&self.directory)?;
         self.answers()
     }
 
@@ -130,12 +171,9 @@ impl Store {
     }
 }
 
-fn start_redis(at: SocketAddr, directory: &TempDir) -> Result<Process, Error> {
+fn start_redis(directory: &TempDir) -> Result<Process, Error> {
     let mut command = Command::new(paths::on_path("redis-server")?);
-    command
-        .args(["--bind", "127.0.0.1", "--port", &at.port().to_string()])
-        .args(["--save", "", "--appendonly", "no", "--dir"])
-        .arg(directory.path());
+    command.arg(directory.path().join("redis.conf"));
     Process::start("redis-server", command, &directory.path().join("redis.log"))
 }
 

@@ -31,9 +31,9 @@ struct Fleet {
     postfix: Postfix,
 }
 
-fn guard(postfix: &Postfix, store: &Store, policy: Value) -> Result<Envoy> {
-    let mut policy = policy;
-    policy["fleet"] = json!({ "cluster": "portcullis_store", "poll_ms": 100 });
+fn guard(postfix: &Postfix, store: &Store, mut policy: Value) -> Result<Envoy> {
+    policy["fleet"]["cluster"] = json!("portcullis_store");
+    policy["fleet"]["poll_ms"] = json!(100);
     let server = postfix.address(Service::Unknown550);
     let config = EnvoyConfig::before(server, Guard::with_policy(policy)?).store(store.address());
     let envoy = config.start()?;
@@ -45,8 +45,11 @@ fn guard(postfix: &Postfix, store: &Store, policy: Value) -> Result<Envoy> {
 }
 
 fn fleet(policy: Value) -> Result<Fleet> {
+    fleet_with(Store::start()?, policy)
+}
+
+fn fleet_with(store: Store, policy: Value) -> Result<Fleet> {
     let postfix = Postfix::start()?;
-    let store = Store::start()?;
     let guards = [
         guard(&postfix, &store, policy.clone())?,
         guard(&postfix, &store, policy)?,
@@ -245,6 +248,23 @@ fn listings_survive_the_guard_and_an_operator_takes_one_off() -> Result<()> {
             other => Seen::NotYet(other.to_string()),
         })
     })?;
+    Ok(())
+}
+
+#[test]
+fn the_rights_that_are_granted_are_enough_and_no_more() -> Result<()> {
+    let store = Store::with_least_rights()?;
+    let nothing = json!(null);
+    assert_eq!(store.ask(&["GET", "portcullis:feed"]), nothing);
+    assert_eq!(store.ask(&["EVAL", "return 1", "0"]), nothing);
+    // guard:change-me-too, as in webdis.json.
+    let authorization = "Basic Z3VhcmQ6Y2hhbmdlLW1lLXRvbw==";
+    let policy = json!({ "fleet": { "authorization": authorization } });
+    let fleet = fleet_with(store, policy)?;
+    let [here, there] = &fleet.guards;
+    let bot = address("127.60.6.1")?;
+    assert_eq!(guess(&mut session(here, bot)?, 20)?, 5);
+    refused(there, bot)?;
     Ok(())
 }
 
