@@ -1,12 +1,12 @@
 //! The guard that asks blocklists, and clients of whatever address at its gate.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Value, json};
 
 use super::{Question, Reply};
@@ -20,6 +20,12 @@ use crate::{
 
 /// Machines of an Envoy with two workers that test a list each: the main thread has one too.
 pub const TESTERS: u64 = 3;
+
+/// Where the front proxy's connections come from: each from an address of its own.
+fn front_proxies() -> IpNet {
+    let all = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+    all.into()
+}
 
 /// The port every client comes from, and where it believes to have connected.
 const CLIENT_PORT: u16 = 40001;
@@ -63,9 +69,7 @@ impl Gate {
         resolver: impl Into<ServiceAt>,
     ) -> Result<Self, Error> {
         let config = EnvoyConfig::before(server, Guard::with_policy(policy)?)
-            .from_clients(FromClients::BehindProxy(vec![IpNet::from(IpAddr::from([
-                127, 0, 0, 1,
-            ]))]))
+            .from_clients(FromClients::BehindProxy(vec![front_proxies()]))
             .dnsbl(resolver);
         let envoy = config.start()?;
         Ok(Self { envoy })
