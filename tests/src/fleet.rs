@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Store {
     webdis: Process,
     redis: Process,
+    redis_at: SocketAddr,
     webdis_at: SocketAddr,
     directory: TempDir,
 }
@@ -99,6 +100,7 @@ impl Store {
         Ok(Self {
             webdis: Process::start("webdis", command, &log)?,
             redis,
+            redis_at,
             webdis_at,
             directory,
         })
@@ -108,6 +110,12 @@ impl Store {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.webdis_at
+    }
+
+    /// Where Redis itself listens.
+    #[must_use]
+    pub fn redis_address(&self) -> SocketAddr {
+        self.redis_at
     }
 
     /// What Redis answers to a command, as Webdis writes it; null where it answers nothing.

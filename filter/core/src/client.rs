@@ -30,6 +30,14 @@ impl Prefixes {
         };
         Client(IpNet::new_assert(address, length).trunc())
     }
+
+    /// The client to which all addresses of a prefix that somebody else names belong; `None` where
+    /// they are those of several.
+    #[must_use]
+    pub fn holding(self, named: Client) -> Option<Client> {
+        let ours = self.client(named.0.addr());
+        ours.0.contains(&named.0).then_some(ours)
+    }
 }
 
 /// Octets of an encoded client.
@@ -127,6 +135,18 @@ mod tests {
         let wide = Prefixes { ipv4: 24, ipv6: 48 };
         let address = "203.0.113.7".parse().unwrap();
         assert_eq!(wide.client(address).to_string(), "203.0.113.0/24");
+    }
+
+    #[test]
+    fn a_prefix_that_others_name_belongs_to_one_client_or_to_none() {
+        let named = |text: &str| USUAL.holding(text.parse().unwrap());
+        assert_eq!(named("203.0.113.7"), Some(client("203.0.113.7")));
+        assert_eq!(named("2001:db8::5"), Some(client("2001:db8::1")));
+        assert_eq!(named("2001:db8::/80"), Some(client("2001:db8::1")));
+        assert_eq!(named("2001:db8::/64"), Some(client("2001:db8::1")));
+        assert_eq!(named("2001:db8::/63"), None);
+        assert_eq!(named("203.0.113.0/24"), None);
+        assert_eq!(named("0.0.0.0/0"), None);
     }
 
     #[test]

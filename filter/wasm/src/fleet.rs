@@ -143,10 +143,22 @@ fn feed(worker: &mut Worker, answer: Result<(String, Bytes), Fault>) {
     match feed {
         Ok(feed) => {
             worker.metrics.count("portcullis_fleet_reads_total", 1);
+            let ours = worker.policy.prefixes();
             for entry in feed.entries {
+                // A network of several clients of ours is none that could come.
                 match entry {
-                    Entry::Listed(client, listing) => ledger::told(worker, client, listing),
-                    Entry::Pardoned(client) => ledger::pardon(worker, client),
+                    Entry::Listed(named, listing) => {
+                        let client = ours.holding(named);
+                        client
+                            .into_iter()
+                            .for_each(|client| ledger::told(worker, client, listing));
+                    }
+                    Entry::Pardoned(named) => {
+                        let client = ours.holding(named);
+                        client
+                            .into_iter()
+                            .for_each(|client| ledger::pardon(worker, client));
+                    }
                 }
             }
         }

@@ -59,6 +59,17 @@ impl Rbldnsd {
         })?)
     }
 
+    /// Serves one zone that somebody else has written, as a dataset of this type.
+    ///
+    /// # Errors
+    /// As [`Rbldnsd::serving`].
+    pub fn serving_text(domain: &str, dataset: &str, text: &str) -> Result<Self, Error> {
+        Self::in_directory(prepared(|zone_files| {
+            write_file(zone_files, "zone.txt", text)?;
+            write_file(zone_files, SPECS, &format!("{domain}:{dataset}:zone.txt\n"))
+        })?)
+    }
+
     fn in_directory(directory: TempDir) -> Result<Self, Error> {
         let mut address = ports::free()?;
         let mut tried = launch(address, directory.path());

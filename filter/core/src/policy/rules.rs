@@ -94,12 +94,17 @@ impl Policy {
     /// The client at this address.
     #[must_use]
     pub fn client(&self, address: IpAddr) -> Client {
+        self.prefixes().client(address)
+    }
+
+    /// How clients are told apart.
+    #[must_use]
+    pub fn prefixes(&self) -> Prefixes {
         let config = &self.config.client;
-        let prefixes = Prefixes {
+        Prefixes {
             ipv4: config.ipv4_prefix,
             ipv6: config.ipv6_prefix,
-        };
-        prefixes.client(address)
+        }
     }
 
     /// The DNSBL sites.
