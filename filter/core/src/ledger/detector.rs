@@ -24,6 +24,8 @@ pub enum Heard {
     Unknown,
     /// The server says so for now (4yz).
     UnknownForNow,
+    /// The server refuses it, and it may be for the client that it does.
+    Unclear,
     /// It was not asked again: the guard has answered.
     Again,
 }
@@ -97,7 +99,7 @@ impl Detector {
     pub fn hear(&mut self, client: Client, name: Option<&[u8]>, heard: Heard, now: u32) {
         self.count(heard, now);
         if let (Some(name), Some(limit)) = (name, self.signs.clients_per_name)
-            && heard != Heard::Known
+            && !matches!(heard, Heard::Known | Heard::Unclear)
         {
             self.tried(client, name, limit as usize, now);
         }
@@ -144,7 +146,9 @@ impl Detector {
         if let Some(bucket) = self.buckets.back_mut() {
             let count = match heard {
                 Heard::Known => &mut bucket.known,
-                Heard::Unknown | Heard::UnknownForNow | Heard::Again => &mut bucket.unknown,
+                Heard::Unknown | Heard::UnknownForNow | Heard::Unclear | Heard::Again => {
+                    &mut bucket.unknown
+                }
             };
             *count = count.saturating_add(1);
         }

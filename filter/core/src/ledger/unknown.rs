@@ -45,7 +45,7 @@ impl Unknown {
             (Heard::Known, _) => {
                 self.names.pop(name);
             }
-            (Heard::UnknownForNow, Remember::Permanent) | (Heard::Again, _) => {}
+            (Heard::UnknownForNow, Remember::Permanent) | (Heard::Unclear | Heard::Again, _) => {}
         }
     }
 

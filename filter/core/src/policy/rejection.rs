@@ -18,8 +18,13 @@ pub enum RcptReply {
 }
 
 /// Texts by which common servers say with an unknown-mailbox code what is not about the name
-/// asked for: Postfix while it verifies a new recipient, and of senders it refuses at RCPT.
-const NOT_ABOUT_THE_NAME: [&[u8]; 2] = [b"verification in progress", b"sender address rejected"];
+/// asked for: Postfix while it verifies a new recipient, and Postfix and Exim of senders they refuse
+/// at RCPT.
+const NOT_ABOUT_THE_NAME: [&[u8]; 3] = [
+    b"verification in progress",
+    b"sender address rejected",
+    b"sender verify failed",
+];
 
 /// Texts, in lower case, by which a 4yz or 5yz reply says that the mailbox is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +45,7 @@ impl RejectionPatterns {
     /// Reads a whole reply, all its lines. The last line decides the code.
     #[must_use]
     pub fn classify(&self, reply: &[u8]) -> RcptReply {
-        let lines = reply
-            .split_inclusive(|octet| *octet == b'\n')
-            .filter_map(|line| ReplyLine::parse(line.trim_ascii_end()).ok());
+        let lines = lines_of(reply);
         let Some(last) = lines.clone().next_back() else {
             return RcptReply::Refused;
         };
@@ -80,11 +83,17 @@ impl RejectionPatterns {
         let parsed = ReplyLine::parse(line.trim_ascii_end()).ok();
         parsed
             .filter(|line| line.last && line.code.0 != 421)
-            .is_some_and(|reply| {
-                let tells = reply.enhanced().is_some_and(says_unknown)
-                    || self.text_says_unknown(std::iter::once(reply));
-                tells && self.classify(line) == RcptReply::Rejected
-            })
+            .is_some_and(|_| self.says_so(line))
+    }
+
+    /// Whether a reply to a RCPT says so of the name, whoever asks. Without a telling code or text
+    /// a 550 may be about the client: servers say it of blacklists and relaying, too.
+    #[must_use]
+    pub fn says_so(&self, reply: &[u8]) -> bool {
+        let lines = lines_of(reply);
+        let told = |line: ReplyLine<'_>| line.enhanced().is_some_and(says_unknown);
+        let tells = lines.clone().any(told) || self.text_says_unknown(lines);
+        tells && self.classify(reply) == RcptReply::Rejected
     }
 
     fn text_says_unknown<'a>(&self, mut lines: impl Iterator<Item = ReplyLine<'a>>) -> bool {
@@ -93,6 +102,12 @@ impl RejectionPatterns {
             patterns.any(|pattern| contains_ignoring_case(line.text, pattern))
         })
     }
+}
+
+fn lines_of(reply: &[u8]) -> impl DoubleEndedIterator<Item = ReplyLine<'_>> + Clone {
+    reply
+        .split_inclusive(|octet| *octet == b'\n')
+        .filter_map(|line| ReplyLine::parse(line.trim_ascii_end()).ok())
 }
 
 /// x.1.1 bad mailbox, x.1.2 bad system, x.1.3 bad syntax (RFC 3463 section 3.2), x.1.10 null MX
@@ -136,6 +151,10 @@ mod tests {
             ),
             (
                 "550 5.1.0 <a@b>: Sender address rejected: User unknown in virtual mailbox table",
+                Refused,
+            ),
+            (
+                "550-550 5.1.1 No such user\r\n550 Sender verify failed",
                 Refused,
             ),
             ("550 5.1.10 RecipientNotFound", Rejected),

@@ -163,13 +163,13 @@ impl Session {
                 }
                 Gate::Pass(answer) => {
                     if answer == Answer::Rcpt {
-                        self.keep_name(&command);
+                        self.keep_name(&command, end);
                     }
                     self.tracker.sent(&command, end, answer);
                     passage.keep(at, at + len);
                 }
                 Gate::Remember(answer) => {
-                    self.keep_name(&command);
+                    self.keep_name(&command, end);
                     self.tracker.sent(&command, LineEnd::Crlf, answer);
                     passage.put(NOOP);
                 }
@@ -240,9 +240,9 @@ impl Session {
         if recipient.is_some_and(|recipient| recipient.is_postmaster()) {
             return Gate::Pass(Answer::Postmaster);
         }
-        let asks = answer == Answer::Rcpt && end != LineEnd::Overlong;
         if !self.is_enforced() || self.budget_left() > 0 {
-            let remembered = self.remembers(recipient.as_ref()).filter(|_| asks);
+            let asks = answer == Answer::Rcpt;
+            let remembered = asks.then(|| self.remembers(command, end)).flatten();
             return remembered.map_or(Gate::Pass(answer), Gate::Remember);
         }
         match (self.policy.metering(), self.client_side) {

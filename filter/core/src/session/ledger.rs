@@ -5,7 +5,7 @@ use super::effects::{Effects, Note};
 use super::{Phase, Session};
 use crate::ledger::{Account, Heard, Row};
 use crate::policy::{Rule, Verdict};
-use crate::smtp::{Answer, Command, LineEnd, Recipient, ReplyCode, Verb};
+use crate::smtp::{Answer, Command, LineEnd, Recipient, ReplyCode, Verb, certain_mailbox};
 use std::rc::Rc;
 
 /// What became of a session whose client is listed.
@@ -173,9 +173,9 @@ impl Session {
     }
 
     /// What the guard answers for the server, if that has just called the recipient unknown.
-    pub(super) fn remembers(&self, recipient: Option<&Recipient<'_>>) -> Option<Answer> {
+    pub(super) fn remembers(&self, command: &Command<'_>, end: LineEnd) -> Option<Answer> {
         let account = self.account.as_ref().filter(|_| self.is_enforced())?;
-        let name = recipient.and_then(Recipient::mailbox)?;
+        let name = name_of(command, end)?;
         let heard = account.watch().unknown(&name);
         match heard.filter(|_| !account.has_standing())? {
             Heard::UnknownForNow => Some(Answer::RememberedForNow),
@@ -184,12 +184,10 @@ impl Session {
     }
 
     /// Keeps the name of a recipient until its reply is in.
-    pub(super) fn keep_name(&mut self, command: &Command<'_>) {
+    pub(super) fn keep_name(&mut self, command: &Command<'_>, end: LineEnd) {
         let account = self.account.as_ref();
         if account.is_some_and(|account| account.watch().wants_names()) {
-            let recipient = Recipient::parse(command.argument);
-            let name = recipient.and_then(|recipient| recipient.mailbox());
-            self.names.push_back(name);
+            self.names.push_back(name_of(command, end));
         }
     }
 
@@ -202,11 +200,12 @@ impl Session {
         }
     }
 
-    /// What a rejection by this code says of the name.
-    pub(super) fn unknown_by(code: ReplyCode) -> Heard {
-        match code.is_permanent() {
-            true => Heard::Unknown,
-            false => Heard::UnknownForNow,
+    /// What a rejection says of the name.
+    pub(super) fn unknown_by(&self, code: ReplyCode, reply: &[u8]) -> Heard {
+        match self.policy.rejections().says_so(reply) {
+            true if code.is_permanent() => Heard::Unknown,
+            true => Heard::UnknownForNow,
+            false => Heard::Unclear,
         }
     }
 
@@ -223,6 +222,13 @@ impl Session {
             false => of_session().or_else(|| fault.map(Rule::from)),
         }
     }
+}
+
+/// The name that a RCPT asks about. Where servers may read the line differently, what one says of
+/// it need not be about that name.
+fn name_of(command: &Command<'_>, end: LineEnd) -> Option<Box<[u8]>> {
+    let certain = end == LineEnd::Crlf && !command.has_stray_controls();
+    certain.then(|| certain_mailbox(command.argument)).flatten()
 }
 
 impl Drop for Session {

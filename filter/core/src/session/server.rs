@@ -201,7 +201,11 @@ impl Session {
             return Fate::LastWord(verdict);
         }
         match answer {
-            // A server that closes by itself has the last word.
+            // A server that closes by itself has the last word. Not all do close.
+            Answer::Rcpt | Answer::Remembered | Answer::RememberedForNow if code.0 == 421 => {
+                self.heard(None);
+                Fate::Pass
+            }
             _ if code.0 == 421 => Fate::Pass,
             Answer::Rcpt => self.rcpt_answered(code, reply, effects),
             Answer::Remembered | Answer::RememberedForNow => {
@@ -254,7 +258,7 @@ impl Session {
         let said = self.policy.rejections().classify(reply);
         self.heard(match said {
             RcptReply::Accepted => Some(Heard::Known),
-            RcptReply::Rejected => Some(Self::unknown_by(code)),
+            RcptReply::Rejected => Some(self.unknown_by(code, reply)),
             RcptReply::Refused => None,
         });
         let transaction = self.transaction.get_or_insert_default();

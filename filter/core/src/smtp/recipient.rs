@@ -73,6 +73,28 @@ impl Recipient<'_> {
     }
 }
 
+/// The mailbox of a RCPT, its domain in lower case, where every server reads the same one: without
+/// quotes or a source route, and nothing behind the path but a space and parameters.
+#[must_use]
+pub fn certain_mailbox(argument: &[u8]) -> Option<Box<[u8]>> {
+    let (keyword, path) = argument.split_at_checked(3)?;
+    let (mailbox, behind) = path
+        .trim_ascii_start()
+        .strip_prefix(b"<")
+        .and_then(|open| {
+            let (mailbox, behind) = open.split_at_checked(close_of(open)?)?;
+            Some((mailbox, behind.get(1..)?))
+        })?;
+    let printable = |octet: &u8| octet.is_ascii_graphic() || *octet == b' ';
+    let special = |octet: &u8| b"\"(),:;<>[\\] ".contains(octet);
+    let certain = keyword.eq_ignore_ascii_case(b"TO:")
+        && argument.iter().all(printable)
+        && !mailbox.iter().any(special)
+        && mailbox.iter().filter(|octet| **octet == b'@').count() == 1
+        && (behind.is_empty() || behind.starts_with(b" "));
+    Recipient::parse(argument).filter(|_| certain)?.mailbox()
+}
+
 /// Where the `>` of a path stands: a quoted local part may hold others.
 fn close_of(path: &[u8]) -> Option<usize> {
     let mut quoted = false;
@@ -118,6 +140,33 @@ mod tests {
         ] {
             let got = Recipient::parse(argument).map(|r| (r.local_part, r.domain));
             assert_eq!(got, expected, "{:?}", String::from_utf8_lossy(argument));
+        }
+    }
+
+    #[test]
+    fn a_mailbox_is_certain_where_nothing_else_can_be_read() {
+        for (argument, expected) in [
+            ("TO:<info@Example.Test>", Some("info@example.test")),
+            ("to: <In.Fo+x@b.test> NOTIFY=NEVER", Some("In.Fo+x@b.test")),
+            ("TO:<info@b.test>x", None),
+            ("TO:<info@b.test><x@b.test>", None),
+            ("TO:<info@b.test>\tx", None),
+            ("TO:<info@b.test> \x0bx", None),
+            ("TO:info@b.test", None),
+            ("TO :<info@b.test>", None),
+            ("TO:<\"info\"@b.test>", None),
+            ("TO:<info@b@b.test>", None),
+            ("TO:<@x.test:info@b.test>", None),
+            ("TO:<info@[192.0.2.1]>", None),
+            ("TO:<in fo@b.test>", None),
+            ("TO:<inf\u{f6}@b.test>", None),
+            ("TO:<info>", None),
+            ("TO:<>", None),
+            ("TO:", None),
+            ("", None),
+        ] {
+            let got = certain_mailbox(argument.as_bytes());
+            assert_eq!(got.as_deref(), expected.map(str::as_bytes), "{argument}");
         }
     }
 

@@ -24,7 +24,7 @@ fn watch(policy: &str) -> Rc<Watch> {
     Rc::new(watch)
 }
 
-fn account(policy: &str) -> Rc<Account> {
+pub(super) fn account(policy: &str) -> Rc<Account> {
     Rc::new(Account::new(client(), Entry::default(), watch(policy)))
 }
 
@@ -37,7 +37,7 @@ fn known(policy: &str, delivered: u32) -> Rc<Account> {
 }
 
 /// A session in a transaction.
-fn talk(policy: &str, account: &Rc<Account>) -> Talk {
+pub(super) fn talk(policy: &str, account: &Rc<Account>) -> Talk {
     let mut talk = Talk::with(policy);
     talk.session.charge_to(Rc::clone(account));
     talk.server("220 mx.example.test\r\n");

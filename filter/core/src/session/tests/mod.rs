@@ -3,6 +3,7 @@
 mod door;
 mod ledger;
 mod metering;
+mod names;
 mod odd;
 mod passing;
 mod rules;
