@@ -130,6 +130,37 @@ fn twenty_honest_sessions_at_once_all_deliver() -> Result<()> {
 }
 
 #[test]
+fn a_long_list_keeps_no_other_session_of_its_client_waiting() -> Result<()> {
+    let module = FilterModule::from_file(&paths::wasm()?)?;
+    for_seeds(0..SEEDS / 20, |seed| -> Result<()> {
+        let (builder, mta) = builder(&module, seed);
+        // Every look-up is a callout.
+        let callout = Duration::from_secs(5)..=Duration::from_secs(5);
+        let builder = builder.workers(1).server_delay(callout);
+        let mut sim = builder.responder(mta).build()?;
+        let conns: Vec<ConnId> = (0..SIBLINGS).map(|port| open(&mut sim, port)).collect();
+        let list = "RCPT TO:<alice@example.test>\r\n".repeat(200);
+        for (session, conn) in (0..).zip(&conns) {
+            let [mut envelope, _] = message(session);
+            if session < 5 {
+                envelope = envelope.replace("DATA\r\n", &format!("{list}DATA\r\n"));
+            }
+            sim.client_write(*conn, envelope.as_bytes());
+        }
+        // Greeting, EHLO, MAIL, and eight recipients in turn with nineteen other sessions.
+        sim.advance(Duration::from_secs(15 + 5 * 8 * 20 / 5 + 60));
+        for (session, conn) in (0..).zip(&conns).skip(5) {
+            let said = sim.take_client(*conn).bytes;
+            let said = String::from_utf8_lossy(&said);
+            ensure!(said.contains("\r\n354 "), "session {session} waits: {said}");
+        }
+        ensure!(sim.traps().is_empty(), "{:?}", sim.traps());
+        Ok(())
+    })?;
+    Ok(())
+}
+
+#[test]
 fn siblings_that_leave_by_themselves_trap_nobody() -> Result<()> {
     let module = FilterModule::from_file(&paths::wasm()?)?;
     for_seeds(0..SEEDS, |seed| -> Result<()> {

@@ -125,8 +125,13 @@ impl Connection {
     pub(crate) fn go_on(&self) -> Result<(), Refused> {
         let mut session = self.session.borrow_mut();
         if !session.can_go_on() {
-            // Another one was faster; its replies will make room.
-            self.wait_for_others(&session);
+            if session.waits_for_others() {
+                // Another one was faster; its replies will make room.
+                self.wait_for_others(&session);
+            } else if let Some(client) = self.seat {
+                // It has nothing to send any more.
+                ledger::wake(&mut self.worker.borrow_mut(), client);
+            }
             return Ok(());
         }
         let effects = session.go_on();

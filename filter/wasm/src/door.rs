@@ -96,6 +96,7 @@ fn take_seat(
     {
         return Seated::Refused;
     }
+    let entry = known.as_ref().map(|(_, entry)| *entry);
     let limit = worker.policy.config().sessions.max_per_client;
     let open = || {
         let (watch, entry) = known?;
@@ -104,6 +105,8 @@ fn take_seat(
     match worker.roster.begin(client, context_id, limit, open) {
         Seat::Taken(account) => {
             if let Some(account) = account {
+                // It may be as old as the oldest of its sessions.
+                entry.into_iter().for_each(|entry| account.learn(entry));
                 session.borrow_mut().charge_to(account);
             }
             Seated::Taken

@@ -178,8 +178,8 @@ fn written(worker: &mut Worker, answer: Result<(String, Bytes), Fault>) {
         Ok(totals) => {
             let told = fleet.outbox.written(totals, now);
             worker.metrics.count("portcullis_fleet_writes_total", 1);
-            for (client, totals) in told {
-                ledger::totals(worker, client, totals);
+            for ((client, news), totals) in told {
+                ledger::totals(worker, client, news, totals);
             }
         }
         Err(fault) => {

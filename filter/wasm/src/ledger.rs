@@ -129,13 +129,22 @@ pub(crate) fn pardon(worker: &mut Worker, client: Client) {
     if pardoned == Some(true) {
         log::info!("client={client} verdict=pardon");
     }
+    // Whichever worker was the first: sessions of this one may have outlived the listing.
+    if let Some(account) = worker.roster.account(client) {
+        account.learn(recall(worker, client));
+    }
 }
 
 /// What all guards together have counted of a client.
-pub(crate) fn totals(worker: &mut Worker, client: Client, totals: fleet::Totals) {
+pub(crate) fn totals(
+    worker: &mut Worker,
+    client: Client,
+    news: fleet::News,
+    totals: fleet::Totals,
+) {
     let sums = (totals.rejected, totals.delivered);
     let posted = change(worker, client, |slot, now, terms| {
-        slot.totals(client, sums, now, terms)
+        slot.totals(client, news.rejected, sums, now, terms)
     });
     let Some(posted) = posted else { return };
     if let Some(account) = worker.roster.account(client) {

@@ -97,11 +97,11 @@ impl Outbox {
         self.batch.len()
     }
 
-    /// The batch was written: what all guards together know of its clients.
-    pub fn written(&mut self, totals: Vec<Totals>, now: Duration) -> Vec<(Client, Totals)> {
+    /// The batch was written: its news, and what all guards together know of their clients.
+    pub fn written(&mut self, totals: Vec<Totals>, now: Duration) -> Vec<((Client, News), Totals)> {
         self.next = Some(now);
-        let clients = std::mem::take(&mut self.batch).into_iter();
-        clients.map(|(client, _)| client).zip(totals).collect()
+        let batch = std::mem::take(&mut self.batch).into_iter();
+        batch.zip(totals).collect()
     }
 
     /// The batch was not written, as far as is known. One that Redis itself refuses would be

@@ -74,7 +74,8 @@ fn an_outbox_writes_each_client_once_with_all_its_news() {
     )
     .unwrap();
     let told = outbox.written(totals, millis(1));
-    assert_eq!(told[0].0, client("203.0.113.7"));
+    assert_eq!(told[0].0.0, client("203.0.113.7"));
+    assert_eq!(told[0].0.1.rejected, 5);
     let (rejected, delivered) = (6.0, 4.0);
     assert_eq!(
         told[0].1,

@@ -18,6 +18,16 @@ pub struct Account {
     news: Cell<News>,
     in_flight: Cell<u32>,
     abandoned: Cell<u32>,
+    waiting: Cell<u32>,
+}
+
+/// Whose turn it is to ask about recipients, where sessions wait for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The session's own.
+    Own,
+    /// That of whoever has waited longest.
+    Others,
 }
 
 /// What sessions have to tell of a client.
@@ -84,6 +94,7 @@ impl Account {
             news: Cell::default(),
             in_flight: Cell::new(0),
             abandoned: Cell::new(0),
+            waiting: Cell::new(0),
         }
     }
 
@@ -102,19 +113,19 @@ impl Account {
     /// What is known of the client here and now.
     #[must_use]
     pub fn entry(&self) -> Entry {
-        self.entry.get()
+        self.entry.get().at(self.watch.now(), &self.watch.terms())
     }
 
     /// Whether the client is known for good mail.
     #[must_use]
     pub fn has_standing(&self) -> bool {
-        self.entry.get().has_standing(&self.watch.terms())
+        self.entry().has_standing(&self.watch.terms())
     }
 
     /// How many recipients more a session may ask about that is asking about `own` already.
     #[must_use]
     pub fn room(&self, own: u32) -> u32 {
-        let entry = self.entry.get();
+        let entry = self.entry();
         if entry.listing(self.watch.now()).is_some() {
             // Its sessions are about to end.
             return 0;
@@ -123,6 +134,27 @@ impl Account {
         // Those of the session itself are its own affair.
         let others = self.in_flight.get().saturating_sub(own);
         allowance.saturating_sub(others)
+    }
+
+    /// As [`Self::room`], where some sessions wait for their turn: whoever has one takes no more
+    /// than its share, and others take nothing.
+    #[must_use]
+    pub fn room_for(&self, own: u32, turn: Turn) -> u32 {
+        match (turn, self.waiting.get()) {
+            (_, 0) => self.room(own),
+            (Turn::Others, _) => 0,
+            (Turn::Own, waiting) => {
+                let allowance = self.entry().allowance(&self.watch.terms());
+                let share = allowance / waiting.saturating_add(1);
+                self.room(own).min(share.max(1))
+            }
+        }
+    }
+
+    /// So many sessions wait for their turn.
+    pub fn let_wait(&self, sessions: usize) {
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        self.waiting.set(sessions);
     }
 
     /// A session asks about `now` recipients and no longer about `before`.
@@ -152,7 +184,7 @@ impl Account {
 
     /// A recipient was unknown. Why that lists the client, if it does.
     pub fn rejected(&self, row: Row) -> Option<Reason> {
-        let mut entry = self.entry.get();
+        let mut entry = self.entry();
         let mut news = self.news.get();
         entry.reject(1);
         news.rejected = news.rejected.saturating_add(1);
@@ -169,7 +201,7 @@ impl Account {
 
     /// The server has taken a message for this many recipients.
     pub fn delivered(&self, recipients: u32) {
-        let mut entry = self.entry.get();
+        let mut entry = self.entry();
         entry.deliver(recipients);
         self.entry.set(entry);
         let mut news = self.news.get();
@@ -195,7 +227,7 @@ impl Account {
     #[must_use]
     pub fn has_urgent_news(&self) -> bool {
         let news = self.news.get();
-        let mut told = self.entry.get();
+        let mut told = self.entry();
         told.delivered = (told.delivered - news.delivered as f32).max(0.0);
         let was_known = told.has_standing(&self.watch.terms());
         news != News::default() && (news.rejected > 0 || news.fault.is_some() || !was_known)
@@ -215,9 +247,10 @@ impl Account {
         (news != News::default()).then_some(news)
     }
 
-    /// Takes over what all workers know by now.
+    /// Takes over what all workers know by now. What they have not been told yet comes on top.
     pub fn learn(&self, entry: Entry) {
-        self.entry
-            .set(entry.at(self.watch.now(), &self.watch.terms()));
+        let mut entry = entry.at(self.watch.now(), &self.watch.terms());
+        entry.hear(&self.news.get());
+        self.entry.set(entry);
     }
 }

@@ -1,5 +1,6 @@
 //! What is remembered of one client.
 
+use super::account::{News, Streak};
 use super::terms::{Reason, Terms};
 
 /// Nothing counts for more: far above every limit, far below where counting loses precision.
@@ -46,6 +47,17 @@ impl Entry {
         self
     }
 
+    /// Counts what sessions have to tell.
+    pub(super) fn hear(&mut self, news: &News) {
+        self.deliver(news.delivered);
+        self.reject(news.rejected);
+        let streak = match news.streak {
+            Streak::Longer(by) => self.streak + by as f32,
+            Streak::Anew(since) => since as f32,
+        };
+        self.streak = streak.min(self.score);
+    }
+
     /// Counts unknown recipients. The streak is its own affair.
     pub fn reject(&mut self, count: u32) {
         self.score = add(self.score, count);
@@ -81,9 +93,6 @@ impl Entry {
     /// One can always be tried.
     #[must_use]
     pub fn allowance(&self, terms: &Terms) -> u32 {
-        if self.has_standing(terms) {
-            return u32::MAX;
-        }
         let left = |limit: Option<u32>, count| {
             limit.map_or(u32::MAX, |limit| limit.saturating_sub(whole(count)))
         };
@@ -166,6 +175,11 @@ impl Entry {
             None if self.score >= 0.5 || self.delivered >= 0.5 => (1, self.at),
             None => (0, self.at),
         }
+    }
+
+    /// Whether there is anything to remember.
+    pub(super) fn is_of_use(&self, now: u32, terms: &Terms) -> bool {
+        self.last.is_some() || self.worth(now, terms).0 > 0
     }
 
     fn is_beyond_ratio(&self, terms: &Terms) -> bool {

@@ -19,7 +19,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use account::{Account, News, Row, Streak};
+pub use account::{Account, News, Row, Streak, Turn};
 pub use detector::{Alert, Detector, Heard, Signs};
 pub use entry::{Entry, Listing};
 pub use slot::{Evicted, MAX_ENTRIES, Posted, Slot, number_of};

@@ -4,7 +4,7 @@
 //! told by a hash, and a slot holds at most [`MAX_ENTRIES`] of them. What is read there is checked
 //! like anything from outside: another version or half an entry makes the slot an empty one.
 
-use super::account::{News, Streak};
+use super::account::News;
 use super::entry::{Entry, Listing, MOST};
 use super::terms::{Reason, Terms};
 use crate::client::{Client, ENCODED_LEN};
@@ -66,19 +66,12 @@ impl Slot {
     /// that of two workers only one makes it.
     pub fn post(&mut self, client: Client, news: News, now: u32, terms: &Terms) -> Posted {
         self.change(client, now, terms, |entry| {
-            entry.deliver(news.delivered);
-            let streak = match news.streak {
-                Streak::Longer(by) => entry.streak + by as f32,
-                Streak::Anew(since) => since as f32,
-            };
-            entry.reject(news.rejected);
-            entry.streak = streak.min(entry.score);
-            let trapped = news.trapped().then_some(Reason::Trap);
-            let reason = trapped.or_else(|| entry.fault(terms));
-            let free = entry.listing(now).is_none();
-            reason
-                .filter(|_| free)
-                .map(|reason| entry.list(reason, now, terms))
+            entry.hear(&news);
+            if news.trapped() {
+                list(entry, Some(Reason::Trap), now, terms)
+            } else {
+                accuse(entry, news.rejected, now, terms)
+            }
         })
     }
 
@@ -90,10 +83,12 @@ impl Slot {
         })
     }
 
-    /// Takes over what others have counted of a client, where that is more.
+    /// Takes over what others have counted of a client, where that is more. They say so when they
+    /// are told news, which held this many unknown recipients.
     pub fn totals(
         &mut self,
         client: Client,
+        news: u32,
         (rejected, delivered): (f32, f32),
         now: u32,
         terms: &Terms,
@@ -101,9 +96,7 @@ impl Slot {
         self.change(client, now, terms, |entry| {
             entry.score = entry.score.max(rejected.clamp(0.0, MOST));
             entry.delivered = entry.delivered.max(delivered.clamp(0.0, MOST));
-            let free = entry.listing(now).is_none();
-            let reason = entry.fault(terms).filter(|_| free);
-            reason.map(|reason| entry.list(reason, now, terms))
+            accuse(entry, news, now, terms)
         })
     }
 
@@ -125,8 +118,11 @@ impl Slot {
         let known = known.map(|at| self.0.swap_remove(at).1);
         let mut entry = known.unwrap_or_default().at(now, terms);
         let listed = change(&mut entry);
-        let evicted = self.make_room(now, terms);
-        self.0.push((client, entry));
+        let mut evicted = Evicted::Nothing;
+        if entry.is_of_use(now, terms) {
+            evicted = self.make_room(now, terms);
+            self.0.push((client, entry));
+        }
         Posted {
             entry,
             listed,
@@ -180,6 +176,19 @@ impl Slot {
         }
         bytes
     }
+}
+
+/// Lists a client for its counts, if one of these unknown recipients is new: a score may last for
+/// longer than a listing, and good mail makes none.
+fn accuse(entry: &mut Entry, rejected: u32, now: u32, terms: &Terms) -> Option<Listing> {
+    let reason = entry.fault(terms).filter(|_| rejected > 0);
+    list(entry, reason, now, terms)
+}
+
+/// Lists a client that is not on the list.
+fn list(entry: &mut Entry, reason: Option<Reason>, now: u32, terms: &Terms) -> Option<Listing> {
+    let reason = reason.filter(|_| entry.listing(now).is_none())?;
+    Some(entry.list(reason, now, terms))
 }
 
 /// One entry: the prefix length (of IPv4 plus [`IPV4`]), as many octets of the address as it

@@ -77,10 +77,4 @@ impl Watch {
         let mut unknown = self.unknown.borrow_mut();
         unknown.as_mut()?.get(name, self.now.get())
     }
-
-    /// Whether anybody wants to hear names.
-    #[must_use]
-    pub fn wants_names(&self) -> bool {
-        self.unknown.borrow().is_some() || self.detector.borrow().is_some()
-    }
 }

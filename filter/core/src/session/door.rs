@@ -78,7 +78,7 @@ impl Session {
     fn has_message_in_chunks(&self) -> bool {
         match self.tracker.owed().tail().map(|place| place.answer) {
             Some(Answer::Chunk { last }) => !last,
-            _ => self.transaction.is_some_and(|t| t.chunks > 0),
+            _ => self.transaction.as_ref().is_some_and(|t| t.chunks > 0),
         }
     }
 

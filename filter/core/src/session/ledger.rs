@@ -2,11 +2,15 @@
 
 use super::client::NOOP;
 use super::effects::{Effects, Note};
-use super::{Phase, Session};
-use crate::ledger::{Account, Heard, Row};
+use super::{Phase, Session, Transaction};
+use crate::ledger::{Account, Heard, Row, Turn};
 use crate::policy::{Rule, Verdict};
 use crate::smtp::{Answer, Command, LineEnd, Recipient, ReplyCode, Verb, certain_mailbox};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+
+/// Mailboxes for which one message counts, at most.
+const MOST_MAILBOXES: usize = 1000;
 
 /// What became of a session whose client is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl Session {
     /// Whether the session waits until others of its client have their replies, and can go on now.
     #[must_use]
     pub fn can_go_on(&self) -> bool {
-        self.lacks_room() && self.budget_left() > 0
+        self.lacks_room() && self.budget_in(Turn::Own) > 0
     }
 
     /// Whether the session waits until others of its client have their replies: no reply that is
@@ -83,7 +87,7 @@ impl Session {
         let held = std::mem::take(&mut self.held);
         self.phase = Phase::Cut(verdict);
         let cut = match () {
-            () if readable && self.tracker.owed().holds_message() => Cut::Message,
+            () if readable && self.tracker.owes_for_message() => Cut::Message,
             () if readable && !self.tracker.owed().is_empty() => Cut::Owed,
             () if readable && !held.is_empty() => {
                 let noop = Command::parse(NOOP.trim_ascii_end());
@@ -99,10 +103,12 @@ impl Session {
         (cut, notes)
     }
 
-    /// Sends on what waited for other sessions of the client.
+    /// Sends on what waited for other sessions of the client: it is this one's turn.
     pub fn go_on(&mut self) -> Effects<'static> {
         let mut effects = Effects::default();
+        self.turn = Turn::Own;
         self.release(&mut effects);
+        self.turn = Turn::Others;
         self.tell_share();
         effects
     }
@@ -115,11 +121,17 @@ impl Session {
 
     /// How many more recipients may be asked about before replies to the earlier ones are in.
     pub(super) fn budget_left(&self) -> u32 {
+        self.budget_in(self.turn)
+    }
+
+    fn budget_in(&self, turn: Turn) -> u32 {
         let in_flight = self.tracker.owed().lookups_in_flight();
-        let own = self.policy.budget(&self.counts);
+        // A session may have gone beyond its limits while its client had standing: its next unknown
+        // recipient ends it.
+        let own = self.policy.budget(&self.counts).max(1);
         let allowed = match &self.account {
-            Some(account) if account.has_standing() => u32::MAX,
-            Some(account) => account.room(self.share).min(own),
+            Some(account) if account.has_standing() => account.room_for(self.share, turn),
+            Some(account) => account.room_for(self.share, turn).min(own),
             None => own,
         };
         allowed.saturating_sub(in_flight)
@@ -185,19 +197,19 @@ impl Session {
 
     /// Keeps the name of a recipient until its reply is in.
     pub(super) fn keep_name(&mut self, command: &Command<'_>, end: LineEnd) {
-        let account = self.account.as_ref();
-        if account.is_some_and(|account| account.watch().wants_names()) {
+        if self.account.is_some() {
             self.names.push_back(name_of(command, end));
         }
     }
 
-    /// The recipient asked about first has its answer.
-    pub(super) fn heard(&mut self, heard: Option<Heard>) {
+    /// The recipient asked about first has its answer. Its name, where that is certain.
+    pub(super) fn heard(&mut self, heard: Option<Heard>) -> Option<Box<[u8]>> {
         let name = self.names.pop_front().flatten();
         if let (Some(account), Some(heard)) = (&self.account, heard) {
             let client = account.client();
             account.watch().heard(client, name.as_deref(), heard);
         }
+        name
     }
 
     /// What a rejection says of the name.
@@ -221,6 +233,28 @@ impl Session {
             true => None,
             false => of_session().or_else(|| fault.map(Rule::from)),
         }
+    }
+}
+
+impl Transaction {
+    /// A recipient was taken. Naming one mailbox again and again is no more mail.
+    pub(super) fn accept(&mut self, name: Option<Box<[u8]>>) {
+        self.accepted += 1;
+        let Some(name) = name else { return };
+        let at = name.iter().rposition(|octet| *octet == b'@');
+        let (local_part, domain) = name.split_at(at.unwrap_or(name.len()));
+        let mailbox = local_part.split(|octet| *octet == b'+').next();
+        let mut hasher = DefaultHasher::new();
+        (mailbox.map(<[u8]>::to_ascii_lowercase), domain).hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.mailboxes.len() < MOST_MAILBOXES && !self.mailboxes.contains(&hash) {
+            self.mailboxes.push(hash);
+        }
+    }
+
+    /// How many mailboxes its message is for.
+    pub(super) fn mailboxes(&self) -> u32 {
+        u32::try_from(self.mailboxes.len()).unwrap_or(u32::MAX)
     }
 }
 

@@ -29,7 +29,7 @@ pub use effects::{Ask, Close, Effects, Exemption, Note, OpaqueCause};
 pub use ledger::Cut;
 pub use record::Record;
 
-use crate::ledger::Account;
+use crate::ledger::{Account, Turn};
 use crate::policy::{Counts, Facts, Listing, LookupMode, Policy, Rule, Verdict};
 use crate::smtp::Tracker;
 use door::Refusal;
@@ -75,9 +75,11 @@ enum ClientSide {
 }
 
 /// The transaction under way (RFC 5321 section 3.3).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Transaction {
     accepted: u32,
+    /// Mailboxes among the accepted recipients, by their hash.
+    mailboxes: Vec<u64>,
     rejected: u32,
     /// Chunks of the message under way that the server has taken (RFC 3030 section 2).
     chunks: u32,
@@ -105,9 +107,10 @@ pub struct Session {
     account: Option<Rc<Account>>,
     /// Recipients of this session that the account counts as being asked about.
     share: u32,
-    /// Their names, where somebody wants to hear them: at most `limits.owed_replies`.
+    /// Their names, if there is an account: at most `limits.owed_replies`.
     names: VecDeque<Option<Box<[u8]>>>,
     room: Room,
+    turn: Turn,
     dialogue: Option<Box<tarpit::Dialogue>>,
     held: Vec<u8>,
     /// What of a reply waits for its end; once unpaired, the head of a line that has passed.
@@ -143,6 +146,7 @@ impl Session {
             share: 0,
             names: VecDeque::new(),
             room: Room::Enough,
+            turn: Turn::Others,
             dialogue: None,
             held: Vec::new(),
             partial_reply: Vec::new(),

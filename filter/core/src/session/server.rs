@@ -191,7 +191,9 @@ impl Session {
                 _ => self.desync(OpaqueCause::UnexpectedReply, effects),
             };
         };
-        if let Phase::Cut(verdict) = self.phase {
+        if let Phase::Cut(verdict) = self.phase
+            && !self.tracker.owes_for_message()
+        {
             return Self::cut_by(verdict, answer, code);
         }
         if let Phase::Sentenced(verdict) = self.phase
@@ -232,8 +234,8 @@ impl Session {
         }
     }
 
-    /// The client was listed while this reply was owed. What the server says of a whole message
-    /// has to reach the client, which would send it again.
+    /// The client was listed while this reply was owed, and none for a whole message is behind it:
+    /// what the server says of one has to reach the client, which would send it again.
     fn cut_by(verdict: Verdict, answer: Answer, code: ReplyCode) -> Fate {
         match answer {
             _ if code.0 == 421 => Fate::Pass,
@@ -256,7 +258,7 @@ impl Session {
 
     fn rcpt_answered(&mut self, code: ReplyCode, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
         let said = self.policy.rejections().classify(reply);
-        self.heard(match said {
+        let name = self.heard(match said {
             RcptReply::Accepted => Some(Heard::Known),
             RcptReply::Rejected => Some(self.unknown_by(code, reply)),
             RcptReply::Refused => None,
@@ -268,7 +270,7 @@ impl Session {
                 if let Some(account) = &self.account {
                     account.accepted();
                 }
-                transaction.accepted += 1;
+                transaction.accept(name);
                 self.counts.accepted += 1;
                 self.counts.consecutive = 0;
                 Fate::Pass
@@ -351,8 +353,8 @@ impl Session {
         if code.is_success() {
             self.counts.messages += 1;
             let account = self.account.as_ref().filter(|_| self.is_judged());
-            if let Some(account) = account.filter(|_| transaction.accepted > 0) {
-                account.delivered(transaction.accepted);
+            if let Some(account) = account.filter(|_| transaction.mailboxes() > 0) {
+                account.delivered(transaction.mailboxes());
             }
         }
         match early {

@@ -153,10 +153,10 @@ impl ReplyQueue {
         places.any(|place| place.answer.is_the_guards())
     }
 
-    /// Whether the server owes a reply to a whole message.
+    /// Whether the server owes a reply to a message among the first `count` places.
     #[must_use]
-    pub fn holds_message(&self) -> bool {
-        let mut places = self.places.iter();
+    pub fn holds_message(&self, count: usize) -> bool {
+        let mut places = self.places.iter().take(count);
         places.any(|place| matches!(place.answer, Answer::Message | Answer::Chunk { last: true }))
     }
 

@@ -257,6 +257,14 @@ impl Tracker {
             }
     }
 
+    /// Whether the server owes a reply to a whole message. A chunk under way is none yet.
+    #[must_use]
+    pub fn owes_for_message(&self) -> bool {
+        let unfinished = usize::from(matches!(self.client, Client::Chunk { .. }));
+        self.owed
+            .holds_message(self.owed.len().saturating_sub(unfinished))
+    }
+
     /// Whether what the client sends next is a command.
     #[must_use]
     pub fn expects_command(&self) -> bool {

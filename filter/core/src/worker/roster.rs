@@ -19,6 +19,14 @@ struct Live<W> {
     waiting: VecDeque<W>,
 }
 
+impl<W> Live<W> {
+    fn count_waiting(&self) {
+        if let Some(account) = &self.account {
+            account.let_wait(self.waiting.len());
+        }
+    }
+}
+
 impl<W> Default for Roster<W> {
     fn default() -> Self {
         Self(HashMap::new())
@@ -62,6 +70,7 @@ impl<W: Copy + Eq> Roster<W> {
         let live = self.0.get_mut(&client)?;
         live.sessions.retain(|other| *other != session);
         live.waiting.retain(|other| *other != session);
+        live.count_waiting();
         if !live.sessions.is_empty() {
             return None;
         }
@@ -98,6 +107,7 @@ impl<W: Copy + Eq> Roster<W> {
             && !live.waiting.contains(&session)
         {
             live.waiting.push_back(session);
+            live.count_waiting();
         }
     }
 
@@ -109,10 +119,9 @@ impl<W: Copy + Eq> Roster<W> {
             .account
             .as_ref()
             .is_none_or(|account| account.room(0) > 0);
-        match room {
-            true => live.waiting.pop_front(),
-            false => None,
-        }
+        let next = room.then(|| live.waiting.pop_front()).flatten();
+        live.count_waiting();
+        next
     }
 }
 

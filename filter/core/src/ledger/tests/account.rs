@@ -25,14 +25,6 @@ fn sessions_share_what_may_be_tried() {
 }
 
 #[test]
-fn who_has_standing_asks_as_it_likes() {
-    let account = account(entry(0, 0, 20));
-    account.asks(0, 1000);
-    assert!(account.room(0) > 1_000_000);
-    assert!(account.has_standing());
-}
-
-#[test]
 fn who_is_listed_has_no_room_however_little_it_counts_for_by_now() {
     let account = account(Entry::default());
     let mut listed = entry(5, 5, 0);
@@ -102,4 +94,31 @@ fn what_others_know_is_learnt() {
     assert_eq!(account.room(0), 1);
     assert_eq!(account.rejected(Row::Next), Some(Reason::Streak));
     assert!(account.entry().at(NOW, &TERMS).score() == 5);
+}
+
+#[test]
+fn what_was_counted_fades_while_sessions_last() {
+    let account = account(entry(9, 4, 0));
+    assert_eq!(account.room(0), 1);
+    account.watch().tell_time(NOW + 2 * 3600);
+    assert_eq!((account.room(0), account.entry().score()), (4, 2));
+    assert_eq!(account.rejected(Row::Next), None);
+}
+
+#[test]
+fn what_others_know_does_not_take_away_what_they_have_not_been_told() {
+    let account = account(entry(0, 0, 30));
+    account.delivered(10);
+    account.learn(entry(2, 1, 30));
+    assert_eq!(account.entry().delivered(), 40);
+    assert_eq!(account.entry().score(), 2);
+}
+
+#[test]
+fn who_has_standing_can_ask_about_what_may_go_wrong() {
+    // As many as the ratio spares, and the one that ends it.
+    let account = account(entry(4, 4, 40));
+    assert_eq!((account.has_standing(), account.room(0)), (true, 17));
+    account.asks(0, 17);
+    assert_eq!(account.room(0), 0);
 }

@@ -1,4 +1,6 @@
-use super::super::{Entry, Evicted, Listing, MAX_ENTRIES, News, Reason, Slot, Streak, number_of};
+use super::super::{
+    Entry, Evicted, Listing, MAX_ENTRIES, News, Reason, Slot, Streak, Terms, number_of,
+};
 use super::{NOW, TERMS, client, nth};
 use std::collections::HashMap;
 #[cfg(target_arch = "wasm32")]
@@ -169,4 +171,59 @@ fn two_hundred_thousand_attackers_stay_listed_in_a_documented_amount_of_memory()
     let octets: usize = slots.values().map(|slot| slot.encode().len()).sum();
     assert!(octets < 6_500_000, "{octets}");
     assert_eq!(number_of(nth(1), 0), None);
+}
+
+/// The default terms with a score that outlives a first listing.
+const SLOW: Terms = Terms {
+    half_life: 86_400,
+    ..TERMS
+};
+
+#[test]
+fn good_mail_lists_nobody() {
+    let mut slot = Slot::default();
+    let one = client("203.0.113.7");
+    let listing = slot.post(one, rejections(10), NOW, &SLOW).listed.unwrap();
+    // The listing is over, but the score is still there: only a guess may renew it.
+    let later = listing.until + 1;
+    let accepted = News {
+        streak: Streak::Anew(0),
+        ..News::default()
+    };
+    for news in [deliveries(1), accepted] {
+        let posted = slot.post(one, news, later, &SLOW);
+        assert!(posted.entry.score() >= 10);
+        assert_eq!(posted.listed, None, "{news:?}");
+    }
+    assert!(slot.post(one, rejections(1), later, &SLOW).listed.is_some());
+}
+
+#[test]
+fn sums_of_all_guards_list_whoever_has_just_guessed() {
+    let one = client("203.0.113.7");
+    let sums = (10.0, 1.0);
+    let mut slot = Slot::default();
+    // An answer to good news: whoever wrote the last guess has listed the client, or was to.
+    let posted = slot.totals(one, 0, sums, NOW, &TERMS);
+    assert_eq!((posted.entry.score(), posted.listed), (10, None));
+    let posted = slot.totals(one, 1, sums, NOW, &TERMS);
+    assert_eq!(posted.listed.map(|l| l.reason), Some(Reason::Score));
+}
+
+#[test]
+fn who_has_nothing_to_be_remembered_for_takes_no_place() {
+    let mut slot = Slot::default();
+    for n in 0..MAX_ENTRIES as u32 {
+        slot.post(nth(n), deliveries(30), NOW, &TERMS);
+    }
+    let before = slot.clone();
+    // An old line of the feed, read again.
+    let over = Listing {
+        until: NOW,
+        reason: Reason::Streak,
+        times: 1,
+    };
+    let posted = slot.told(nth(100), over, NOW, &TERMS);
+    assert_eq!((posted.listed, posted.evicted), (None, Evicted::Nothing));
+    assert_eq!(slot, before);
 }

@@ -9,11 +9,11 @@ use std::rc::Rc;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const LISTED: &str = "421 4.7.1 Service unavailable; client [203.0.113.7] tried too many unknown \
+pub(super) const LISTED: &str = "421 4.7.1 Service unavailable; client [203.0.113.7] tried too many unknown \
                       recipients, try again later\r\n";
 const NOW: u32 = 1_790_000_000;
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     let prefixes = Prefixes { ipv4: 32, ipv6: 64 };
     prefixes.client("203.0.113.7".parse().unwrap())
 }
@@ -29,7 +29,7 @@ pub(super) fn account(policy: &str) -> Rc<Account> {
 }
 
 /// One that has had this many recipients delivered.
-fn known(policy: &str, delivered: u32) -> Rc<Account> {
+pub(super) fn known(policy: &str, delivered: u32) -> Rc<Account> {
     let account = account(policy);
     account.delivered(delivered);
     let _ = account.take_news();
@@ -46,7 +46,7 @@ pub(super) fn talk(policy: &str, account: &Rc<Account>) -> Talk {
     talk
 }
 
-fn cut(talk: &mut Talk) -> Cut {
+pub(super) fn cut(talk: &mut Talk) -> Cut {
     let (cut, notes) = talk.session.cut();
     talk.notes.extend(notes);
     cut

@@ -1,5 +1,6 @@
 //! Sequences: what goes in, what comes out.
 
+mod chunks;
 mod door;
 mod ledger;
 mod metering;
@@ -7,7 +8,9 @@ mod names;
 mod odd;
 mod passing;
 mod rules;
+mod standing;
 mod tarpit;
+mod turns;
 
 use super::{Close, Note, OpaqueCause, Session};
 use crate::policy::{Policy, Rule};
