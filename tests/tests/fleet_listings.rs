@@ -15,6 +15,7 @@ use portcullis_tests::{
     envoy::{Envoy, EnvoyConfig, Guard},
     fleet::Store,
     host_sim::Mta,
+    ledger::count,
     paths,
     smtp::Client,
 };
@@ -113,6 +114,18 @@ fn a_list_is_brought_along_and_taken_away() -> Result<()> {
     greeted(&guard, "127.66.0.0", 220)?;
     greeted(&guard, "127.66.20.99", 421)?;
     assert_eq!(guard.traps()?, Vec::<String>::new());
+
+    // A guard that reads the feed from its beginning does not list it for the time being.
+    let late = self::guard(&store, mta.address())?;
+    greeted(&late, "127.66.20.99", 421)?;
+    let listed = wait_for("the whole list", PATIENCE, || {
+        Ok(match count(&late, "listed_told")? {
+            listed @ 5100.. => Seen::Done(listed),
+            fewer => Seen::NotYet(fewer.to_string()),
+        })
+    })?;
+    assert_eq!(listed, 5100);
+    greeted(&late, "127.66.0.0", 220)?;
     Ok(())
 }
 

@@ -57,9 +57,9 @@ impl Follow {
     pub fn answered(&mut self, answer: &Result<Feed, Fault>, now: Duration) -> Option<Turn> {
         match answer {
             Ok(feed) => {
-                self.after = feed.last.clone();
+                let before = std::mem::replace(&mut self.after, feed.last.clone());
                 self.pause = self.every;
-                self.next = Some(match feed.full {
+                self.next = Some(match feed.full && before != self.after {
                     true => now,
                     false => now + self.every,
                 });

@@ -105,10 +105,11 @@ impl Outbox {
     }
 
     /// The batch was not written, as far as is known. One that Redis itself refuses would be
-    /// refused again: how many clients' news are lost with it.
+    /// refused again, and one whose sums make no sense would make none again: how many clients' news
+    /// are lost with it.
     pub fn failed(&mut self, fault: Fault, now: Duration) -> u32 {
         self.next = Some(now + PAUSE);
-        if fault != Fault::Refused {
+        if !matches!(fault, Fault::Refused | Fault::Garbled) {
             return 0;
         }
         let lost = std::mem::take(&mut self.batch).len();

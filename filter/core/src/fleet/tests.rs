@@ -115,6 +115,11 @@ fn a_batch_that_redis_refuses_makes_room_for_others() {
     assert_eq!(outbox.failed(Fault::Refused, millis(0)), 1);
     assert!(outbox.is_empty());
     assert_eq!(outbox.due(&policy, millis(5000), NOW), None);
+    // Nor does one whose counts somebody has made nonsense of hold up all that comes behind it.
+    outbox.add(client("203.0.113.7"), rejected(3));
+    assert!(outbox.due(&policy, millis(5000), NOW).is_some());
+    assert_eq!(outbox.failed(Fault::Garbled, millis(5000)), 1);
+    assert!(outbox.is_empty());
 }
 
 #[test]
@@ -183,13 +188,16 @@ fn the_feed_is_read_on_from_where_it_was() {
     assert_eq!(ask(&mut follow, millis(1099)), None);
     let second = String::from_utf8(ask(&mut follow, millis(1100)).unwrap()).unwrap();
     assert!(second.ends_with("/1795493376194%2D0/200"), "{second}");
-    // A full page is followed by the next at once.
+    // A full page is followed by the next at once, unless it leads nowhere.
     let full = Feed {
         full: true,
         ..Feed::default()
     };
-    assert_eq!(follow.answered(&Ok(full), millis(1100)), None);
+    assert_eq!(follow.answered(&Ok(full.clone()), millis(1100)), None);
     assert!(ask(&mut follow, millis(1100)).is_some());
+    assert_eq!(follow.answered(&Ok(full), millis(1100)), None);
+    assert_eq!(ask(&mut follow, millis(1299)), None);
+    assert!(ask(&mut follow, millis(1300)).is_some());
 }
 
 #[test]
