@@ -197,11 +197,15 @@ impl Session {
             _ if self.may_hide(rest) => {}
             _ => return false,
         }
-        let too_many = rcpt_lines(rest) > self.budget_left() as usize;
+        let hidden = rcpt_lines(rest);
+        let too_many = hidden > self.budget_left();
         let rule = too_many.then_some(Rule::HiddenRcpts);
         match rule.and_then(|rule| self.judge(rule, &mut effects.notes)) {
             Some(verdict) => self.phase = Phase::Sentenced(verdict),
-            None => self.client_side = ClientSide::Unread,
+            None => {
+                self.client_side = ClientSide::Unread;
+                self.hidden = hidden;
+            }
         }
         true
     }
@@ -278,14 +282,15 @@ fn fill<'a>(buffer: &mut Vec<u8>, bytes: &'a [u8], limit: usize) -> &'a [u8] {
 }
 
 /// Lines that would ask about a name if they were commands.
-fn rcpt_lines(bytes: &[u8]) -> usize {
-    bytes
+fn rcpt_lines(bytes: &[u8]) -> u32 {
+    let lines = bytes
         .split(|octet| *octet == b'\n' || *octet == b'\r')
         .filter(|line| {
             let verb = Command::parse(line).verb;
             matches!(verb, Verb::Rcpt | Verb::Vrfy | Verb::Expn)
         })
-        .count()
+        .count();
+    u32::try_from(lines).unwrap_or(u32::MAX)
 }
 
 fn says_quit(bytes: &[u8]) -> bool {

@@ -139,11 +139,12 @@ impl Session {
 
     /// Tells the client's account how many recipients this session is asking about.
     pub(super) fn tell_share(&mut self) {
-        let share = match self.phase {
+        let read = match self.phase {
             // Nobody knows any more when they are answered.
             Phase::Unpaired(_) | Phase::Opaque(_) => 0,
             _ => self.tracker.owed().lookups_in_flight(),
         };
+        let share = read.saturating_add(self.hidden);
         if let Some(account) = &self.account
             && share != self.share
         {

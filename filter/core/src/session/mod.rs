@@ -107,6 +107,8 @@ pub struct Session {
     account: Option<Rc<Account>>,
     /// Recipients of this session that the account counts as being asked about.
     share: u32,
+    /// Recipients that may be among what went on unread, for as long as the session lasts.
+    hidden: u32,
     /// Their names, if there is an account: at most `limits.owed_replies`.
     names: VecDeque<Option<Box<[u8]>>>,
     room: Room,
@@ -144,6 +146,7 @@ impl Session {
             condemned: None,
             account: None,
             share: 0,
+            hidden: 0,
             names: VecDeque::new(),
             room: Room::Enough,
             turn: Turn::Others,
@@ -261,7 +264,8 @@ impl Session {
     /// Stops reading. What is held goes on as it is.
     fn become_opaque(&mut self, cause: OpaqueCause, effects: &mut Effects<'_>) {
         self.phase = match self.phase {
-            Phase::Judged if cause.is_desync() => Phase::Unpaired(cause),
+            // What is encrypted says nothing.
+            Phase::Judged if cause != OpaqueCause::StartTls => Phase::Unpaired(cause),
             _ => Phase::Opaque(cause),
         };
         effects.notes.push(Note::Opaque(cause));

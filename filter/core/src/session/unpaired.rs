@@ -6,9 +6,18 @@ use super::Session;
 use super::effects::Effects;
 use super::passage::Passage;
 use crate::ledger::Row;
+use crate::policy::RcptReply;
 use crate::smtp::{Framed, frame};
 
 impl Session {
+    /// Whether a line can only mean an unknown mailbox; where RCPTs went on unread, whether it may.
+    fn says_unknown(&self, line: &[u8]) -> bool {
+        let rejections = self.policy.rejections();
+        let is_last = line.get(3) != Some(&b'-');
+        rejections.line_says_unknown(line)
+            || self.hidden > 0 && is_last && rejections.classify(line) == RcptReply::Rejected
+    }
+
     /// Lets `bytes` pass from `at` on, and counts the lines that can only mean an unknown mailbox.
     /// The last word follows the one that makes up the total.
     pub(super) fn watch(
@@ -25,7 +34,7 @@ impl Session {
             let mut line = std::mem::take(&mut self.partial_reply);
             line.extend_from_slice(bytes.get(at..at + len).unwrap_or_default());
             at += len;
-            if self.policy.rejections().line_says_unknown(&line) {
+            if self.says_unknown(&line) {
                 self.counts.tried += 1;
                 self.counts.rejected += 1;
                 self.looks_suspect(effects);

@@ -52,7 +52,7 @@ pub(super) fn cut(talk: &mut Talk) -> Cut {
     cut
 }
 
-fn news(account: &Account) -> News {
+pub(super) fn news(account: &Account) -> News {
     account.take_news().unwrap_or_default()
 }
 

@@ -11,6 +11,7 @@ mod rules;
 mod standing;
 mod tarpit;
 mod turns;
+mod unread;
 
 use super::{Close, Note, OpaqueCause, Session};
 use crate::policy::{Policy, Rule};
