@@ -57,8 +57,12 @@ impl RejectionPatterns {
             };
         }
         let about_else = |text| {
-            let mut exceptions = NOT_ABOUT_THE_NAME.iter();
-            exceptions.any(|exception| contains_ignoring_case(text, exception))
+            let said = |part| {
+                let mut exceptions = NOT_ABOUT_THE_NAME.iter();
+                exceptions.any(|exception| contains_ignoring_case(part, exception))
+            };
+            let (before, behind) = around_names(text);
+            said(before) || said(behind)
         };
         if lines.clone().any(|line| about_else(line.text)) {
             return RcptReply::Refused;
@@ -102,6 +106,14 @@ impl RejectionPatterns {
             patterns.any(|pattern| contains_ignoring_case(line.text, pattern))
         })
     }
+}
+
+/// What stands before and behind the names that a server repeats, which are the client's words.
+fn around_names(text: &[u8]) -> (&[u8], &[u8]) {
+    let (open, close) = (memchr::memchr(b'<', text), memchr::memrchr(b'>', text));
+    let before = text.get(..open.unwrap_or(text.len()));
+    let behind = close.and_then(|close| text.get(close..));
+    (before.unwrap_or_default(), behind.unwrap_or_default())
 }
 
 fn lines_of(reply: &[u8]) -> impl DoubleEndedIterator<Item = ReplyLine<'_>> + Clone {
@@ -156,6 +168,20 @@ mod tests {
             (
                 "550-550 5.1.1 No such user\r\n550 Sender verify failed",
                 Refused,
+            ),
+            // Names are the client's words, and what is behind a `+` finds the same mailbox.
+            (
+                "550 5.1.1 <\"info+sender address rejected\"@example.test>: Recipient address \
+                 rejected: User unknown",
+                Rejected,
+            ),
+            (
+                "550 5.1.1 <\"info+> verification in progress\"@example.test>: User unknown",
+                Rejected,
+            ),
+            (
+                "550 <\"info+sender verify failed\"@example.test> no",
+                Rejected,
             ),
             ("550 5.1.10 RecipientNotFound", Rejected),
             ("550 5.1.2 bad host", Rejected),
