@@ -6,7 +6,8 @@ mod common;
 
 use common::{ROUTE, ROUTE_AT_ONCE, filter, pass_through};
 use portcullis_host_sim::scenario::{
-    Action, ErrorKind, PlayOptions, Policy, Report, Scenario, ScenarioError, ServerRole, Side, play,
+    Action, ErrorKind, FillError, PlayOptions, Policy, Report, Scenario, ScenarioError, ServerRole,
+    Side, play,
 };
 
 fn parse(text: &str) -> Result<Scenario, ScenarioError> {
@@ -24,45 +25,117 @@ fn run(text: &str, split: usize) -> Report {
 #[test]
 fn errors_name_the_line_and_the_mend() {
     let table = [
-        ("hello: x", 1, ErrorKind::UnknownHeader("hello".into())),
-        ("# c\nclient: here", 2, ErrorKind::BadAddress("here".into())),
-        ("server: qmail", 1, ErrorKind::BadServer("qmail".into())),
+        ("hello: x", (1, 1), ErrorKind::UnknownHeader("hello".into())),
+        (
+            "local: 192.0.2.1:1\n local: 192.0.2.1:1",
+            (2, 2),
+            ErrorKind::HeaderTwice("local".into()),
+        ),
+        ("policy: ", (1, 1), ErrorKind::EmptyHeader("policy".into())),
+        (
+            "# c\nclient: here",
+            (2, 9),
+            ErrorKind::BadAddress("here".into()),
+        ),
+        ("started: now", (1, 10), ErrorKind::BadMoment("now".into())),
+        (
+            "server: qmail",
+            (1, 9),
+            ErrorKind::BadServer("qmail".into()),
+        ),
         (
             "server: mta known=\"a",
-            1,
+            (1, 9),
             ErrorKind::BadServer("mta known=\"a".into()),
         ),
-        ("\n\nX> hi", 3, ErrorKind::UnknownMarker("X>".into())),
-        ("S! ", 1, ErrorKind::UnknownMarker("S!".into())),
+        ("\n\nX> hi", (3, 1), ErrorKind::UnknownMarker("X>".into())),
+        ("S? ", (1, 1), ErrorKind::UnknownMarker("S?".into())),
+        ("0.5 ", (1, 1), ErrorKind::NoMarker),
+        ("1e3 C> a", (1, 1), ErrorKind::BadTime("1e3".into())),
+        ("C| now", (1, 4), ErrorKind::UnwantedText("C|".into())),
         (
             "C> hi\nclient: 192.0.2.1:1",
-            2,
+            (2, 1),
             ErrorKind::UnknownMarker("client:".into()),
         ),
-        ("C*0 x", 1, ErrorKind::BadCount("C*0".into())),
-        ("C<*x y", 1, ErrorKind::BadCount("C<*x".into())),
-        ("C+ x", 1, ErrorKind::NothingToJoin("C+".into())),
-        ("S> x\nC+ x", 2, ErrorKind::NothingToJoin("C+".into())),
-        ("C> x\n1.0 C+ x", 2, ErrorKind::TimeOnJoined),
-        ("C> \\y", 1, ErrorKind::BadEscape("\\y".into())),
-        ("C< \\x0", 1, ErrorKind::BadEscape("\\x0".into())),
+        ("0.5 C*0 x", (1, 5), ErrorKind::BadCount("C*0".into())),
+        ("C<*x y", (1, 1), ErrorKind::BadCount("C<*x".into())),
+        ("C+ x", (1, 1), ErrorKind::NothingToJoin("C+".into())),
+        ("S> x\nC+ x", (2, 1), ErrorKind::NothingToJoin("C+".into())),
+        ("C> x\n1.0 C+ x", (2, 1), ErrorKind::TimeOnJoined),
+        ("C> é\\y", (1, 5), ErrorKind::BadEscape("\\y".into())),
+        ("C< a\\x0", (1, 5), ErrorKind::BadEscape("\\x0".into())),
+        (
+            "C> a\\{5 cats}",
+            (1, 5),
+            ErrorKind::BadMark("\\{5 cats}".into()),
+        ),
+        (
+            "C> \\{1 body}",
+            (1, 4),
+            ErrorKind::BadFill {
+                mark: "\\{1 body}".into(),
+                source: FillError::BodyOfOne,
+            },
+        ),
         (
             "server: mta known=a\nS> 220 x",
-            2,
+            (2, 1),
             ErrorKind::ServerSpeaksItself,
         ),
         (
             "1.0 C> a\n0.5 C> b",
-            2,
+            (2, 1),
             ErrorKind::TimeGoesBack("0.5".into()),
         ),
-        ("?log ", 1, ErrorKind::EmptyCheck("?log".into())),
-        ("?property a", 1, ErrorKind::EmptyCheck("?property".into())),
-        ("?what x", 1, ErrorKind::UnknownMarker("?what".into())),
+        ("?log ", (1, 1), ErrorKind::EmptyCheck("?log".into())),
+        (
+            "?property a",
+            (1, 1),
+            ErrorKind::EmptyCheck("?property".into()),
+        ),
+        ("?what x", (1, 1), ErrorKind::UnknownMarker("?what".into())),
+        ("?json a /b admit", (1, 7), ErrorKind::BadJsonCheck),
+        ("?closed so", (1, 9), ErrorKind::BadReason("so".into())),
     ];
-    for (text, line, kind) in table {
-        assert_eq!(parse(text), Err(ScenarioError { line, kind }), "{text}");
+    for (text, place, kind) in table {
+        let error = parse(text).unwrap_err();
+        assert_eq!((error.line, error.column), place, "{text}");
+        assert_eq!(error.kind, kind, "{text}");
     }
+}
+
+#[test]
+fn a_scenario_has_its_limits() {
+    let too_long =
+        |what| move |kind| matches!(kind, ErrorKind::TooLong { what: of, .. } if of == what);
+    let filled = |count: usize| format!("C*{count} \\{{16777216 text}}\\\n");
+    assert!(parse(&filled(4)).is_ok());
+    let octets = parse(&filled(5)).unwrap_err();
+    assert!(too_long("octets to write")(octets.kind));
+    let million = "C<*100000 x\n".repeat(10);
+    assert!(parse(&million).is_ok());
+    let steps = parse(&(million + "C<-")).unwrap_err();
+    assert!(too_long("steps")(steps.kind));
+}
+
+#[test]
+fn a_caret_points_at_what_is_wrong() {
+    let error = parse("# a\n\t0.250 C> é\\{5 cats} more\n").unwrap_err();
+    let pointed = error.in_file("story.txt").to_string();
+    let lines: Vec<&str> = pointed.lines().collect();
+    assert!(
+        lines[0].starts_with("story.txt:2:12: bad mark `\\{5 cats}`; write"),
+        "{pointed}"
+    );
+    assert_eq!(
+        lines[1..],
+        [
+            "  |",
+            "2 | \t0.250 C> é\\{5 cats} more",
+            "  | \t          ^^^^^^^^^"
+        ]
+    );
 }
 
 #[test]
@@ -78,7 +151,7 @@ fn headers_and_segments() {
         .steps
         .iter()
         .map(|step| match &step.action {
-            Action::Write(side, bytes) => (step.line, *side, bytes.as_slice()),
+            Action::Write(side, segment) => (step.line, *side, segment.bytes()),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -219,6 +292,11 @@ fn checks_look_at_logs_and_properties_and_any_trap_fails() {
     assert_eq!(failure.got, "`value`");
     let failure = play("C> a\n?property missing other").failure.unwrap();
     assert_eq!(failure.got, "no such property");
+    let failure = play("C> a\n?json verdict /rule \"x\"").failure.unwrap();
+    assert_eq!(failure.got, "no JSON: `value`");
+    assert_eq!(play("C> a\n?closed finished").failure, None);
+    let failure = play("C> a\nS!\n?closed finished").failure.unwrap();
+    assert_eq!(failure.got, "server_reset");
 
     let module = filter(r#"(func (export "proxy_on_log") (param i32) unreachable)"#);
     let report = portcullis_host_sim::scenario::play(&parse("C> a").unwrap(), &module, &options);
@@ -258,4 +336,100 @@ fn a_server_is_heard_when_a_held_connection_goes_on() {
         let report = play(&scenario, &module, &PlayOptions::default()).unwrap();
         assert_eq!(report.failure, None, "{server}");
     }
+}
+
+/// The filter puts `{"rule":{"limit":5}}` where its verdict belongs.
+const JSON: &str = r#"
+(data (i32.const 500) "{\"rule\":{\"limit\":5}}")
+(func (export "proxy_on_log") (param i32)
+  (drop (call $set_property (i32.const 130) (i32.const 7) (i32.const 500) (i32.const 20))))"#;
+
+#[test]
+fn a_property_that_is_json_is_looked_into() {
+    let module = filter(JSON);
+    let play = |check: &str| {
+        let scenario = parse(&format!("C> a\n?json verdict {check}")).unwrap();
+        play(&scenario, &module, &PlayOptions::default())
+            .unwrap()
+            .failure
+    };
+    assert_eq!(play("/rule/limit 5"), None);
+    assert_eq!(play("/rule {\"limit\": 5}"), None);
+    assert_eq!(play("/rule/limit 4").unwrap().got, "5");
+    let nowhere = play("/rule/name \"x\"").unwrap();
+    assert!(nowhere.got.starts_with("nothing there"), "{nowhere}");
+}
+
+#[test]
+fn what_a_filter_changes_is_shown_where_it_begins() {
+    // Replaces all that the client says by `NOOP`.
+    let module = filter(
+        r#"(func (export "proxy_on_downstream_data") (param i32 i32 i32) (result i32)
+             (drop (call $set_buffer (i32.const 2) (i32.const 0) (i32.const 9999)
+               (i32.const 100) (i32.const 6))) (i32.const 0))"#,
+    );
+    let text = "C> NOTHING\nS> 250 ok\n?unchanged";
+    let report = play(&parse(text).unwrap(), &module, &PlayOptions::default()).unwrap();
+    assert_eq!(
+        report.failure.unwrap().to_string(),
+        "line 3: expected each side to read what the other wrote, got after 2 octets the server \
+         read `OP`, where the client wrote `THING`"
+    );
+    assert_eq!(report.totals.client_wrote, 9);
+    // Once more at the end of the stream.
+    assert_eq!(report.totals.server_read, 12);
+    assert_eq!(run(text, 0).failure, None);
+    assert_eq!(run(text, 1).differences, []);
+}
+
+#[test]
+fn a_record_begins_when_its_session_did_and_knows_its_server() {
+    let text = "started: 2026-11-26T11:13:20.123Z\nupstream: 198.51.100.7:2525\n\
+                listener: smtp\npolicy-version: 7\nx-guard: mx1\n\nS> 220 mx\n";
+    let scenario = parse(text).unwrap();
+    let started = scenario.record.started.unwrap();
+    assert_eq!(started.as_unix_nanos(), 1_795_691_600_123_000_000);
+    assert_eq!(scenario.record.notes, [("x-guard".into(), "mx1".into())]);
+    // Says how many octets its server's address has, once the server has spoken.
+    let module = filter(
+        r#"(data (i32.const 520) "upstream\00address\00")
+           (func (export "proxy_on_upstream_data") (param i32 i32 i32) (result i32)
+             (drop (call $get_property (i32.const 520) (i32.const 17) (i32.const 200) (i32.const 204)))
+             (call $say (i32.load (i32.const 204))) (i32.const 0))"#,
+    );
+    let report = play(&scenario, &module, &PlayOptions::default()).unwrap();
+    let said = format!("# log info {}", "198.51.100.7:2525".len());
+    assert!(
+        report.entries.iter().any(|entry| entry.text == said),
+        "{report:#?}"
+    );
+}
+
+#[test]
+fn octets_left_out_are_replayed_as_others() {
+    let text = "S> 220 mx\nC> AUTH PLAIN \\{24 secret}\nC> DATA\nC+ \\{4096 body}\\\nC+ .\n\
+                S< AUTH PLAIN AAAAAAAAAAAAAAAAAAAAAAAA\nS< DATA\nS< \\{4096 body}.\nS<-\n?unchanged\n";
+    for split in [0, 1, 7] {
+        assert_eq!(run(text, split).failure, None, "split {split}");
+    }
+}
+
+#[test]
+fn a_seed_cuts_and_delays_and_keeps_the_order_of_the_dialogue() {
+    let module = pass_through();
+    let text = "S> 220 mx\nC< 220 mx\nC> EHLO a\nC+ NOOP\nS< EHLO a\nS< NOOP\nS<-\n\
+                S> 250 ok\nC< 250 ok\nC|\nS<|\nS|\nC<|\n?unchanged\n";
+    let scenario = parse(text).unwrap();
+    let run = |seed| {
+        let options = PlayOptions {
+            seed: Some(seed),
+            ..PlayOptions::default()
+        };
+        play(&scenario, &module, &options).unwrap()
+    };
+    for seed in 0..50 {
+        assert_eq!(run(seed).failure, None, "seed {seed}");
+    }
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1).entries, run(2).entries);
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Filter;
 use crate::module::FilterModule;
-use crate::scenario::{Failure, PlayOptions, Scenario, play};
+use crate::scenario::{Failure, PlayOptions, Scenario, ScenarioError, play};
 
 /// Play text dialogues against a filter.
 #[derive(Debug, Args)]
@@ -75,7 +75,10 @@ impl Replay {
         let name = path.display();
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the scenario {name}"))?;
-        let scenario: Scenario = text.parse().with_context(|| format!("{name}"))?;
+        let scenario: Scenario = text.parse().map_err(|error: ScenarioError| {
+            let file = path.display().to_string();
+            anyhow::anyhow!("{}", error.in_file(&file))
+        })?;
         let options = PlayOptions {
             directory: path.parent().unwrap_or(Path::new(".")).to_owned(),
             ..options.clone()

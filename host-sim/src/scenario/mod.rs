@@ -5,6 +5,7 @@
 //! client: 203.0.113.7:40001       headers, all optional, before the dialogue
 //! local: 192.0.2.25:25
 //! policy: relative/path.json      or the JSON itself, from its opening brace
+//! started: 2026-01-31T23:59:59Z   of a record: also upstream, listener, policy-version, x-NOTES
 //! server: mta known=alice,bob unknown="451 4.1.1 No such user"     default: script
 //!
 //! 0.000 S> 220 mx.example.test ESMTP      optional seconds since the start, a marker, a text
@@ -16,31 +17,46 @@
 //! C< 250 *                        the client's next line; a trailing * matches any rest
 //! C<*100 250 *                    the client's next hundred lines
 //! C|   S|                         the side ends its direction
-//! C!                              the client resets the connection
+//! C!   S!                         the side resets the connection
 //! C<|  S<|                        the end of the stream, nothing unread before it
 //! C<-  S<-                        nothing to read now, and the stream is open
 //! ?log TEXT                       some log line contains this (checked at the end)
 //! ?property NAME TEXT             so does what the filter set as this property
+//! ?json NAME /POINTER VALUE       that property is JSON with this value in it
+//! ?closed REASON                  the session ended so, such as filter or finished
+//! ?unchanged                      each side has read exactly what the other wrote
 //! ```
 //!
-//! Texts know `\r \n \t \\ \0 \xHH`; one that ends in a single `\` has no line end.
+//! Texts know `\r \n \t \\ \0 \xHH`, and `\{N body}` for N octets left out; one that ends
+//! in a single `\` has no line end. The whole grammar is in `SCENARIOS.md`. [`format`] gives
+//! a text its usual look, and a [`Scenario`] is written out by its `Display`.
 
+mod check;
+mod error;
+mod format;
+mod header;
+mod judge;
 mod parse;
+mod pattern;
 mod play;
 mod report;
+mod segment;
 mod side;
+mod syntax;
 mod text;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use parse::{ErrorKind, ScenarioError};
+pub use check::{Check, Subject};
+pub use error::{ErrorKind, ScenarioError};
+pub use format::format;
+pub use header::Record;
+pub use pattern::Pattern;
 pub use play::{PlayError, PlayOptions, play};
-pub use report::{Entry, Failure, Report};
-pub use text::Pattern;
-
-use crate::mta::Mailboxes;
+pub use report::{Difference, Entry, Failure, Report, Totals};
+pub use segment::{Fill, FillError, FillKind, Segment};
 
 /// A dialogue, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +69,8 @@ pub struct Scenario {
     pub policy: Option<Policy>,
     /// Who plays the server.
     pub server: ServerRole,
+    /// What a record says of its session.
+    pub record: Record,
     /// The dialogue.
     pub steps: Vec<Step>,
     /// What must hold at the end.
@@ -84,25 +102,6 @@ pub enum ServerRole {
     },
 }
 
-impl ServerRole {
-    /// What the demo mail server knows, if it plays the server.
-    fn mailboxes(&self) -> Option<Mailboxes> {
-        let Self::Mta {
-            domain,
-            known,
-            unknown,
-        } = self
-        else {
-            return None;
-        };
-        let mailboxes = Mailboxes::new(domain, known);
-        Some(match unknown {
-            Some(reply) => mailboxes.unknown_reply(reply),
-            None => mailboxes,
-        })
-    }
-}
-
 /// The two ends of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -127,11 +126,11 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A side writes one segment.
-    Write(Side, Vec<u8>),
+    Write(Side, Segment),
     /// A side ends its direction.
     HalfClose(Side),
-    /// The client resets the connection.
-    Abort,
+    /// A side resets the connection.
+    Abort(Side),
     /// A side must read this next.
     Expect(Side, Expectation),
 }
@@ -145,24 +144,4 @@ pub enum Expectation {
     End,
     /// Nothing for now.
     Quiet,
-}
-
-/// What must hold at the end of the session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// The line in the file, from 1.
-    pub line: usize,
-    /// What is looked at.
-    pub subject: Subject,
-    /// What it must contain.
-    pub text: String,
-}
-
-/// What a check looks at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// Any log line.
-    Log,
-    /// The property of this name.
-    Property(String),
 }

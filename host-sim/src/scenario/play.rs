@@ -1,5 +1,6 @@
 //! Playing a scenario against a filter.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use thiserror::Error;
 use super::report::{Entry, Failure, Report};
 use super::side::{Reader, Verdict};
 use super::text::escape;
-use super::{Action, Check, Expectation, Policy, Scenario, Side, Step, Subject};
+use super::{Action, Difference, Expectation, Policy, Scenario, Side, Step, Totals};
 use crate::error::HostError;
 use crate::module::FilterModule;
 use crate::mta::{Flow, Mailboxes, Session, Stats};
@@ -18,6 +19,8 @@ use crate::simulator::{Builder, Simulator};
 
 /// How long the virtual clock may run on for an expectation to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many octets a seed puts into one segment.
+const SEEDED_SEGMENTS: RangeInclusive<usize> = 1..=1460;
 
 /// How scenarios are played.
 #[derive(Clone, Debug)]
@@ -34,6 +37,9 @@ pub struct PlayOptions {
     pub echo_clusters: Vec<String>,
     /// The level below which log lines are dropped.
     pub log_level: LogLevel,
+    /// Lets this seed cut every write into segments and say how long each is on
+    /// its way. What one side does still arrives before the next step.
+    pub seed: Option<u64>,
 }
 
 impl Default for PlayOptions {
@@ -45,6 +51,7 @@ impl Default for PlayOptions {
             workers: 1,
             echo_clusters: Vec::new(),
             log_level: LogLevel::Info,
+            seed: None,
         }
     }
 }
@@ -75,12 +82,7 @@ pub fn play(
     module: &FilterModule,
     options: &PlayOptions,
 ) -> Result<Report, PlayError> {
-    let builder = Simulator::builder_for(module)
-        .plugin_config(policy(scenario, options)?)
-        .workers(options.workers)
-        .log_level(options.log_level);
-    let echo_clusters = options.echo_clusters.iter();
-    let mut sim = echo_clusters.fold(builder, Builder::echo_cluster).build()?;
+    let mut sim = builder(scenario, module, options)?.build()?;
     let conn = sim.open(scenario.client, scenario.local);
     let mut player = Player {
         sim,
@@ -92,6 +94,8 @@ pub fn play(
         server: Reader::default(),
         report: Report::default(),
         logs_seen: 0,
+        client_wrote: Vec::new(),
+        server_wrote: Vec::new(),
     };
     player.observe();
     for step in &scenario.steps {
@@ -101,8 +105,31 @@ pub fn play(
         }
     }
     player.finish();
+    player.compare();
     player.judge(&scenario.checks);
     Ok(player.report)
+}
+
+fn builder(
+    scenario: &Scenario,
+    module: &FilterModule,
+    options: &PlayOptions,
+) -> Result<Builder, PlayError> {
+    let mut builder = Simulator::builder_for(module)
+        .plugin_config(policy(scenario, options)?)
+        .workers(options.workers)
+        .log_level(options.log_level);
+    if let Some(upstream) = scenario.record.upstream {
+        builder = builder.server(upstream);
+    }
+    if let Some(started) = scenario.record.started {
+        builder = builder.start_at(started);
+    }
+    if let Some(seed) = options.seed {
+        builder = builder.seed(seed).segments(SEEDED_SEGMENTS);
+    }
+    let echo_clusters = options.echo_clusters.iter();
+    Ok(echo_clusters.fold(builder, Builder::echo_cluster))
 }
 
 fn policy(scenario: &Scenario, options: &PlayOptions) -> Result<Vec<u8>, PlayError> {
@@ -120,17 +147,19 @@ fn policy(scenario: &Scenario, options: &PlayOptions) -> Result<Vec<u8>, PlayErr
     }
 }
 
-struct Player {
-    sim: Simulator,
-    conn: ConnId,
+pub(super) struct Player {
+    pub(super) sim: Simulator,
+    pub(super) conn: ConnId,
     split: usize,
     /// The demo server before it was reached.
     awaited: Option<Mailboxes>,
     mta: Option<Session>,
     client: Reader,
     server: Reader,
-    report: Report,
+    pub(super) report: Report,
     logs_seen: usize,
+    client_wrote: Vec<u8>,
+    server_wrote: Vec<u8>,
 }
 
 impl Player {
@@ -171,11 +200,11 @@ impl Player {
             self.observe();
         }
         match &step.action {
-            Action::Write(side, bytes) => {
+            Action::Write(side, segment) => {
                 if *side == Side::Server {
                     self.await_server();
                 }
-                self.write(*side, bytes);
+                self.write(*side, segment.bytes());
             }
             Action::HalfClose(side) => {
                 self.note(format!("{}|", side.letter()));
@@ -184,9 +213,12 @@ impl Player {
                     Side::Server => self.sim.server_half_close(self.conn),
                 }
             }
-            Action::Abort => {
-                self.note("C!".to_owned());
-                self.sim.client_abort(self.conn);
+            Action::Abort(side) => {
+                self.note(format!("{}!", side.letter()));
+                match side {
+                    Side::Client => self.sim.client_abort(self.conn),
+                    Side::Server => self.sim.server_abort(self.conn),
+                }
             }
             Action::Expect(side, expectation) => self.expect(step.line, *side, expectation)?,
         }
@@ -198,6 +230,10 @@ impl Player {
     fn write(&mut self, side: Side, bytes: &[u8]) {
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.note(format!("{}> {}", side.letter(), escape(line)));
+        }
+        match side {
+            Side::Client => self.client_wrote.extend_from_slice(bytes),
+            Side::Server => self.server_wrote.extend_from_slice(bytes),
         }
         let size = if self.split == 0 {
             bytes.len()
@@ -250,6 +286,7 @@ impl Player {
     /// Takes in what both sides have read, lets the demo server answer, until all is quiet.
     fn observe(&mut self) {
         loop {
+            self.settle();
             self.note_logs();
             let taken = self.sim.take_server(self.conn);
             let bytes = taken.bytes.clone();
@@ -272,6 +309,14 @@ impl Player {
             if !self.answer(&bytes, ended) && !greeted {
                 return;
             }
+        }
+    }
+
+    /// Lets arrive what a seed has on its way.
+    fn settle(&mut self) {
+        if self.sim.seed().is_some() {
+            // What is still busy then is looked at as it is.
+            let _quiet = self.sim.advance_until_quiet(PATIENCE);
         }
     }
 
@@ -308,6 +353,7 @@ impl Player {
             self.observe();
         }
         if let Some(summary) = self.sim.summary(self.conn).cloned() {
+            self.report.closed = Some(summary.reason);
             if summary.reason == CloseReason::Filter {
                 self.note("# closed by the filter".to_owned());
             }
@@ -318,51 +364,21 @@ impl Player {
         }
     }
 
-    /// The checks that look at the whole session; a trap fails any scenario.
-    fn judge(&mut self, checks: &[Check]) {
-        let failure = self.trap().or_else(|| {
-            let mut failures = checks.iter().filter_map(|check| self.check(check));
-            failures.next()
-        });
-        if self.report.failure.is_none() {
-            self.report.failure = failure;
-        }
-    }
-
-    fn trap(&self) -> Option<Failure> {
-        self.sim.traps().first().map(|trap| Failure {
-            line: None,
-            expected: "no trap".to_owned(),
-            got: format!("a trap in {}: {}", trap.callback, trap.message),
-        })
-    }
-
-    fn check(&self, check: &Check) -> Option<Failure> {
-        let (expected, got) = match &check.subject {
-            Subject::Log => {
-                let mut logs = self.sim.logs().iter();
-                if logs.any(|line| line.text.contains(&check.text)) {
-                    return None;
-                }
-                let all = format!("none of {} log lines with it", self.sim.logs().len());
-                (format!("a log line with `{}`", check.text), all)
-            }
-            Subject::Property(name) => {
-                let properties = self.sim.properties(self.conn);
-                let value = properties.get(name);
-                let value = value.map(|value| String::from_utf8_lossy(value).into_owned());
-                if value.as_ref().is_some_and(|set| set.contains(&check.text)) {
-                    return None;
-                }
-                let got = value.map_or("no such property".to_owned(), |set| format!("`{set}`"));
-                (format!("property {name} with `{}`", check.text), got)
-            }
+    /// Holds what each side has read against what the other wrote.
+    fn compare(&mut self) {
+        let server_read = self.sim.server_inbox(self.conn).bytes();
+        let client_read = self.sim.client_inbox(self.conn).bytes();
+        self.report.totals = Totals {
+            client_wrote: self.client_wrote.len(),
+            server_read: server_read.len(),
+            server_wrote: self.server_wrote.len(),
+            client_read: client_read.len(),
         };
-        Some(Failure {
-            line: Some(check.line),
-            expected,
-            got,
-        })
+        let differences = [
+            Difference::find(Side::Server, &self.client_wrote, &server_read),
+            Difference::find(Side::Client, &self.server_wrote, &client_read),
+        ];
+        self.report.differences = differences.into_iter().flatten().collect();
     }
 
     fn note_logs(&mut self) {

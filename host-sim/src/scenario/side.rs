@@ -1,6 +1,7 @@
 //! One side of a played dialogue: what it has read and not yet accounted for.
 
-use super::text::{Match, escape};
+use super::pattern::Match;
+use super::text::escape;
 use super::{Expectation, Side};
 use crate::simulator::Taken;
 
@@ -78,7 +79,7 @@ impl Expectation {
             Side::Server => "the server",
         };
         match self {
-            Self::Text(pattern) => format!("{who} to read `{}`", pattern.describe()),
+            Self::Text(pattern) => format!("{who} to read `{}`", pattern.text()),
             Self::End => format!("the end of {who}'s stream"),
             Self::Quiet => format!("nothing to read for {who} and the stream open"),
         }

@@ -31,6 +31,7 @@ pub struct Builder {
     echo_clusters: BTreeSet<String>,
     order: Order,
     contention: u8,
+    segments: Option<RangeInclusive<usize>>,
     server_delay: RangeInclusive<Duration>,
     responder: Option<Box<dyn Responder>>,
 }
@@ -66,6 +67,7 @@ impl Builder {
             echo_clusters: BTreeSet::new(),
             order: Order::Fixed,
             contention: 0,
+            segments: None,
             server_delay: Duration::ZERO..=Duration::ZERO,
             responder: None,
         }
@@ -218,6 +220,33 @@ impl Builder {
         self
     }
 
+    /// Cuts everything that either side writes into segments of so many octets,
+    /// drawn anew for each; by default a write is one segment. With a seed each
+    /// is on its way by itself, so that the filter sees them at different times;
+    /// without one, they are cut the same way in every run.
+    ///
+    /// ```
+    /// # use portcullis_host_sim::{FilterModule, Simulator};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let module = FilterModule::from_bytes(&wat::parse_str(
+    /// #   r#"(module (memory (export "memory") 1)
+    /// #        (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 0))"#,
+    /// # )?)?;
+    /// let mut sim = Simulator::builder_for(&module).segments(1..=3).build()?;
+    /// let conn = sim.open("203.0.113.7:40001".parse()?, "192.0.2.25:25".parse()?);
+    /// sim.client_write(conn, b"EHLO a\r\n");
+    /// let inbox = sim.server_inbox(conn);
+    /// assert!(inbox.pieces.iter().all(|piece| piece.bytes.len() <= 3));
+    /// assert_eq!(inbox.bytes(), b"EHLO a\r\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn segments(mut self, octets: RangeInclusive<usize>) -> Self {
+        self.segments = Some(octets);
+        self
+    }
+
     /// How long everything the server does takes, chosen anew each time; no time by
     /// default. Its words stay in order.
     #[must_use]
@@ -299,6 +328,7 @@ impl Builder {
             chance,
             wire: Wire::default(),
             doors: BTreeMap::new(),
+            segments: self.segments,
             server_delay: self.server_delay,
             responder: self.responder,
             trace: Trace::default(),

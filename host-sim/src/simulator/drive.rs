@@ -307,7 +307,9 @@ impl Simulator {
             return;
         }
         if !said.bytes.is_empty() {
-            self.server_sends(conn, Input::ServerWrote(said.bytes));
+            for segment in self.cut(&said.bytes) {
+                self.server_sends(conn, Input::ServerWrote(segment));
+            }
         }
         if said.flow == Flow::Close {
             self.server_sends(conn, Input::ServerEnded(End::HalfClose));

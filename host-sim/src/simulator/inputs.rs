@@ -47,6 +47,23 @@ impl Simulator {
         conn
     }
 
+    /// A write as the segments it comes in.
+    pub(super) fn cut(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let Some(octets) = &self.segments else {
+            return vec![bytes.to_vec()];
+        };
+        let octets = *octets.start() as u64..=*octets.end() as u64;
+        let mut rest = bytes;
+        let mut segments = Vec::new();
+        while !rest.is_empty() {
+            let drawn = usize::try_from(self.chance.draw(octets.clone())).unwrap_or(usize::MAX);
+            let (segment, after) = rest.split_at(drawn.clamp(1, rest.len()));
+            segments.push(segment.to_vec());
+            rest = after;
+        }
+        segments
+    }
+
     /// The client does something.
     pub(super) fn client_does(&mut self, conn: ConnId, input: Input) {
         match self.chance.order() {

@@ -78,6 +78,7 @@ pub struct Simulator {
     wire: Wire,
     /// The way to each worker's listening socket.
     doors: BTreeMap<usize, Way>,
+    segments: Option<RangeInclusive<usize>>,
     server_delay: RangeInclusive<Duration>,
     responder: Option<Box<dyn Responder>>,
     trace: Trace,
@@ -106,15 +107,19 @@ impl Simulator {
         }
     }
 
-    /// The client writes, in one segment.
+    /// The client writes, in one segment unless [`Builder::segments`] says otherwise.
     pub fn client_write(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.client_does(conn, Input::ClientWrote(bytes.to_vec()));
+        for segment in self.cut(bytes) {
+            self.client_does(conn, Input::ClientWrote(segment));
+        }
     }
 
-    /// The server writes, in one segment. With a seed, what it is told to write
-    /// before it is reached waits until then; otherwise that is lost.
+    /// The server writes, likewise. With a seed, what it is told to write before
+    /// it is reached waits until then; otherwise that is lost.
     pub fn server_write(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.server_does(conn, Input::ServerWrote(bytes.to_vec()));
+        for segment in self.cut(bytes) {
+            self.server_does(conn, Input::ServerWrote(segment));
+        }
     }
 
     /// The client ends its direction and goes on reading.
