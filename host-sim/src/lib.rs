@@ -9,11 +9,13 @@
 //!   scripted clusters ([`Builder::cluster`]). [`Builder::seed`] lets a seed choose
 //!   the order, [`for_seeds`] tries many.
 //! - [`scenario`]: text dialogues played in a simulator (`host-sim replay`).
+//! - [`capture`]: the SMTP sessions of pcap and pcapng files, as such dialogues.
 //! - [`serve`]: a TCP proxy around the same code (`host-sim serve`).
 //! - [`mta`]: a small mail server to talk to (`host-sim mta`).
 
 mod abi;
 mod callouts;
+pub mod capture;
 mod chance;
 mod cli;
 mod clock;
