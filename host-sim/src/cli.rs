@@ -1,5 +1,8 @@
 //! The command line.
 
+mod convert;
+mod fmt;
+mod inputs;
 mod replay;
 
 use std::io::Write as _;
@@ -26,8 +29,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Play text dialogues against a filter and say whether they went as written.
     Replay(replay::Replay),
+    Convert(convert::Convert),
+    Fmt(fmt::Fmt),
     /// Serve real clients through a filter.
     Serve(Serve),
     /// Run a small mail server for demonstrations.
@@ -116,6 +120,8 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Replay(replay) => replay.run(),
+            Command::Convert(convert) => convert.run(),
+            Command::Fmt(fmt) => fmt.run(),
             Command::Serve(serve) => serve.run(),
             Command::Mta(mta) => mta.run(),
         }

@@ -74,8 +74,8 @@ fn replay_says_what_happened_and_fails_when_it_should() {
     assert!(verdicts[1].starts_with("FAILED: broken:2:1: unknown marker `what`"));
     assert!(printed.contains("\n2 | what\n  | ^^^^\n"), "{printed}");
     assert_eq!(verdicts[2], "ok good");
-    assert!(verdicts[3].starts_with("FAILED: cannot read the scenario none"));
-    assert_eq!(text(&all.stderr), "3 of 4 scenarios failed\n");
+    assert!(verdicts[3].starts_with("FAILED: cannot read none"));
+    assert_eq!(text(&all.stderr), "3 of 4 sessions failed\n");
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! Every dialogue in `scenarios/`, played in the simulator with the filter as built.
 //!
 //! Each is played whole and cut into small segments, on one worker and on two: none of that may
-//! change what anybody reads.
+//! change what anybody reads. Nor may segments cut and delayed by a seed.
 
 use anyhow::{Context, Result, ensure};
 use portcullis_host_sim::FilterModule;
-use portcullis_host_sim::scenario::{PlayOptions, Scenario, play};
+use portcullis_host_sim::scenario::{PlayOptions, Scenario, format, play};
 use portcullis_tests::paths;
 use std::path::{Path, PathBuf};
 
 /// Octets in a segment; 0 leaves segments as they are written.
 const SPLITS: [usize; 5] = [0, 1, 2, 7, 64];
+const SEEDS: [u64; 3] = [1, 2, 3];
 
 fn scenarios() -> Result<Vec<PathBuf>> {
     let directory = paths::repository().join("tests/scenarios");
@@ -28,17 +29,20 @@ fn failures(file: &Path, filter: &FilterModule) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(file)?;
     let scenario: Scenario = text.parse()?;
     let mut failures = Vec::new();
-    for split in SPLITS {
+    let whole = SPLITS.map(|split| (split, None));
+    for (split, seed) in whole.into_iter().chain(SEEDS.map(|seed| (0, Some(seed)))) {
         for workers in [1, 2] {
             let options = PlayOptions {
                 directory: file.parent().unwrap_or(Path::new(".")).to_owned(),
                 split,
+                seed,
                 workers,
                 ..PlayOptions::default()
             };
             let report = play(&scenario, filter, &options)?;
             if let Some(failure) = report.failure {
-                failures.push(format!("split {split}, {workers} workers: {failure}"));
+                let how = format!("split {split}, seed {seed:?}, {workers} workers");
+                failures.push(format!("{how}: {failure}"));
             }
         }
     }
@@ -60,7 +64,22 @@ fn every_scenario_is_as_it_says() -> Result<()> {
         );
     }
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
-    println!("{} scenarios, {} ways each", files.len(), SPLITS.len() * 2);
+    let ways = 2 * (SPLITS.len() + SEEDS.len());
+    println!("{} scenarios, {ways} ways each", files.len());
+    Ok(())
+}
+
+#[test]
+fn every_scenario_is_formatted() -> Result<()> {
+    for file in scenarios()? {
+        let text = std::fs::read_to_string(&file)?;
+        let formatted = format(&text).with_context(|| file.display().to_string())?;
+        ensure!(
+            formatted == text,
+            "{0} is not formatted; host-sim fmt {0}",
+            file.display()
+        );
+    }
     Ok(())
 }
 

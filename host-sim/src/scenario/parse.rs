@@ -93,7 +93,7 @@ impl Reader {
     fn step(&mut self, line: usize, step: &StepLine<'_>) -> Result<(), Located> {
         let StepLine { side, text, .. } = *step;
         match step.verb {
-            Verb::Write | Verb::Join | Verb::Repeat(_) => return self.write(line, step),
+            Verb::Write | Verb::Join | Verb::Repeat(_) => self.write(line, step),
             Verb::End => self.push(line, step, Action::HalfClose(side)),
             Verb::Reset => self.push(line, step, Action::Abort(side)),
             Verb::ReadEnd => self.push(line, step, Action::Expect(side, Expectation::End)),

@@ -113,10 +113,11 @@ impl fmt::Display for Difference {
             written,
             read,
         } = self;
-        let (reader, writer) = match reader {
-            Side::Client => ("client", "server"),
-            Side::Server => ("server", "client"),
+        let writer = match reader {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
         };
+        let (reader, writer) = (reader.name(), writer.name());
         write!(
             f,
             "after {at} octets the {reader} read {read}, where the {writer} wrote {written}"

@@ -69,19 +69,24 @@ impl Side {
             Self::Server => 'S',
         }
     }
+
+    /// The side in words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
 }
 
 impl Expectation {
     /// The expectation in a failure's words.
     pub(super) fn describe(&self, side: Side) -> String {
-        let who = match side {
-            Side::Client => "the client",
-            Side::Server => "the server",
-        };
+        let who = side.name();
         match self {
-            Self::Text(pattern) => format!("{who} to read `{}`", pattern.text()),
-            Self::End => format!("the end of {who}'s stream"),
-            Self::Quiet => format!("nothing to read for {who} and the stream open"),
+            Self::Text(pattern) => format!("the {who} to read `{}`", pattern.text()),
+            Self::End => format!("the end of the {who}'s stream"),
+            Self::Quiet => format!("nothing to read for the {who} and the stream open"),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod common;
 mod dialogue;
 mod packets;
+mod program;
 
 use std::time::Duration;
 

@@ -1,4 +1,9 @@
 //! Captures made up packet by packet.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper of tests fails the test"
+)]
 
 use std::net::{IpAddr, SocketAddr};
 
