@@ -124,6 +124,10 @@ lint: setup-rust setup-wasm-toolchain ## formatting and clippy, native and wasm3
 	@echo 'lint: cargo clippy, wasm32'
 	@scripts/wasm-cargo clippy --quiet -p portcullis-filter $(CARGO_FLAGS) -- -D warnings
 
+.PHONY: doc
+doc: setup-rust ## the libraries' documentation, without a warning (target/doc)
+	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib $(CARGO_FLAGS) $(NATIVE)
+
 .PHONY: deny
 deny: setup-rust ## licences, bans and sources of dependencies (needs cargo-deny)
 	@cargo deny --offline check licenses bans sources

@@ -7,11 +7,70 @@
 //!
 //! - [`Simulator`]: deterministic, on a virtual clock; for tests. HTTP calls go to
 //!   scripted clusters ([`Builder::cluster`]). [`Builder::seed`] lets a seed choose
-//!   the order, [`for_seeds`] tries many.
+//!   the order, [`Builder::segments`] cuts what is written, [`for_seeds`] tries many.
 //! - [`scenario`]: text dialogues played in a simulator (`host-sim replay`).
 //! - [`capture`]: the SMTP sessions of pcap and pcapng files, as such dialogues.
+//! - `explore`, with the feature `proptest`: dialogues that are generated, and
+//!   shrunk to the smallest under which a filter fails.
 //! - [`serve`]: a TCP proxy around the same code (`host-sim serve`).
 //! - [`mta`]: a small mail server to talk to (`host-sim mta`).
+//!
+//! Nothing is global: any number of simulators run in one process, each in any
+//! thread.
+//!
+//! # A first test
+//!
+//! `shout.wat` is among the examples. It passes what the client says in capitals,
+//! counts its octets, and logs a line every second.
+//!
+//! ```
+//! use std::time::Duration;
+//! use portcullis_host_sim::{FilterModule, Simulator};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/shout.wat"));
+//! # let module = FilterModule::from_bytes(&wat::parse_str(text)?)?;
+//! // let module = FilterModule::from_file("shout.wasm".as_ref())?;
+//! let mut sim = Simulator::builder_for(&module).plugin_config("{}").build()?;
+//! let conn = sim.open("[2001:db8::7]:40001".parse()?, "[2001:db8::25]:7".parse()?);
+//!
+//! // Two segments, the second three seconds later.
+//! sim.client_write(conn, b"Hello ");
+//! sim.advance(Duration::from_secs(3));
+//! sim.client_write(conn, b"world");
+//! sim.client_half_close(conn);
+//!
+//! let server = sim.server_inbox(conn);
+//! assert_eq!(server.bytes(), b"HELLO WORLD");
+//! assert_eq!(server.pieces[1].at, Duration::from_secs(3));
+//! assert_eq!(server.ended, Some(Duration::from_secs(3)));
+//! assert_eq!(sim.metrics()["octets"], 11);
+//! assert_eq!(sim.logs().len(), 3);
+//! assert_eq!(sim.shared_data(b"last").as_deref(), Some(b"WORLD".as_slice()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A scenario
+//!
+//! ```
+//! # use portcullis_host_sim::FilterModule;
+//! use portcullis_host_sim::scenario::{PlayOptions, Scenario, play};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/shout.wat"));
+//! # let module = FilterModule::from_bytes(&wat::parse_str(text)?)?;
+//! let scenario: Scenario = "
+//! C> hello
+//! S< HELLO
+//! S> and hello to you
+//! C< and *
+//! ".parse()?;
+//! let report = play(&scenario, &module, &PlayOptions::default())?;
+//! assert_eq!(report.failure, None);
+//! # Ok(())
+//! # }
+//! ```
 
 mod abi;
 mod callouts;
@@ -21,6 +80,8 @@ mod cli;
 mod clock;
 mod connection;
 mod error;
+#[cfg(feature = "proptest")]
+pub mod explore;
 mod host;
 mod listen;
 mod module;

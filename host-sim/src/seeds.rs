@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use thiserror::Error;
 
 /// The variable that names the one seed to run.
-const VARIABLE: &str = "HOST_SIM_SEED";
+pub(crate) const VARIABLE: &str = "HOST_SIM_SEED";
 
 /// Why a test failed under some seed, or ran under none.
 #[derive(Debug, Error)]
@@ -72,12 +72,16 @@ pub fn for_seeds<O: Outcome>(
     seeds: Range<u64>,
     test: impl FnMut(u64) -> O,
 ) -> Result<(), SeedError> {
-    let seeds = match env::var(VARIABLE) {
-        Ok(value) => only(&value)?,
-        Err(VarError::NotPresent) => seeds,
-        Err(VarError::NotUnicode(value)) => only(&value.to_string_lossy())?,
-    };
-    each(seeds, test)
+    each(seeds_to_run(seeds)?, test)
+}
+
+/// These seeds, or the one that the variable names.
+pub(crate) fn seeds_to_run(seeds: Range<u64>) -> Result<Range<u64>, SeedError> {
+    match env::var(VARIABLE) {
+        Ok(value) => only(&value),
+        Err(VarError::NotPresent) => Ok(seeds),
+        Err(VarError::NotUnicode(value)) => only(&value.to_string_lossy()),
+    }
 }
 
 fn each<O: Outcome>(seeds: Range<u64>, mut test: impl FnMut(u64) -> O) -> Result<(), SeedError> {

@@ -200,6 +200,22 @@ impl Shared {
         queue.items.pop_front().ok_or(Status::Empty)
     }
 
+    /// All keys, in order.
+    pub(crate) fn keys(&self) -> Vec<Vec<u8>> {
+        let mut keys: Vec<_> = lock(&self.data).values.keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
+    /// What waits in the queue of this name, whichever VM's it is.
+    pub(crate) fn queued(&self, name: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let queues = lock(&self.queues);
+        let mut tokens = queues.tokens.iter();
+        let (_, token) = tokens.find(|((_, known), _)| known == name)?;
+        let queue = queues.queues.get(token)?;
+        Some(queue.items.iter().cloned().collect())
+    }
+
     /// The next `on_queue_ready` this worker owes.
     pub(crate) fn next_ready(&self, worker: usize) -> Option<QueueReady> {
         let mut queues = lock(&self.queues);

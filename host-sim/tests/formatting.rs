@@ -138,3 +138,16 @@ fn a_write_is_written_out_line_by_line() {
     let written = scenario.to_string();
     assert_eq!(written, std::format!("client: 203.0.113.7:40001\n\n{text}"));
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_formatted_scenarios() {
+    let documentation = include_str!("../SCENARIOS.md");
+    let blocks = documentation.split("```text\n").skip(1);
+    let examples: Vec<&str> = blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        assert_eq!(format(example).unwrap(), example);
+    }
+}

@@ -3,8 +3,8 @@
 //!
 //! The types follow one pattern: a description (plain data) is started into a running thing, and
 //! dropping the running thing ends its processes. [`envoy::EnvoyConfig`] starts into
-//! [`envoy::Envoy`], [`postfix::PostfixConfig`] into [`postfix::Postfix`], [`host_sim::Mta`] into
-//! [`host_sim::HostSim`]. Every wait has a deadline, every port is loopback.
+//! [`envoy::Envoy`], [`host_sim::Mta`] into [`host_sim::HostSim`]. Every wait has a deadline, every
+//! port is loopback.
 
 pub mod deadline;
 

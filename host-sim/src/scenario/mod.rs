@@ -28,7 +28,7 @@
 //! ```
 //!
 //! Texts know `\r \n \t \\ \0 \xHH`, and `\{N body}` for N octets left out; one that ends
-//! in a single `\` has no line end. The whole grammar is in `SCENARIOS.md`. [`format`] gives
+//! in a single `\` has no line end. The whole grammar is in `SCENARIOS.md`. [`format()`] gives
 //! a text its usual look, and a [`Scenario`] is written out by its `Display`.
 
 mod check;
@@ -41,6 +41,7 @@ mod pattern;
 mod play;
 mod report;
 mod segment;
+mod shrink;
 mod side;
 mod syntax;
 mod text;
@@ -57,6 +58,7 @@ pub use pattern::Pattern;
 pub use play::{PlayError, PlayOptions, play};
 pub use report::{Difference, Entry, Failure, Report, Totals};
 pub use segment::{Fill, FillError, FillKind, Segment};
+pub use shrink::shrink;
 
 /// A dialogue, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod builder;
 mod drive;
 mod endpoint;
 mod inputs;
+mod queries;
 mod responder;
 mod trace;
 mod wire;
