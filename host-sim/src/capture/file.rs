@@ -12,6 +12,11 @@ use crate::clock::Timestamp;
 /// pcapng that hold something else may be longer.
 const LONGEST_BLOCK: usize = 1024 * 1024;
 
+/// Interfaces of one section that are known; packets of others are of no known link.
+const MOST_INTERFACES: usize = 4096;
+/// The link type of an interface that was never described.
+const NO_LINK: i32 = -1;
+
 /// Whether a file that begins so is a capture.
 #[must_use]
 pub fn is_capture(beginning: &[u8]) -> bool {
@@ -115,23 +120,31 @@ fn taken<'a>(
             None
         }
         PcapBlockOwned::NG(Block::InterfaceDescription(description)) => {
-            interfaces.push(Interface {
-                link: description.linktype.0,
-                per_second: resolution(description.if_tsresol),
-                offset: description.if_tsoffset,
-            });
+            if interfaces.len() < MOST_INTERFACES {
+                interfaces.push(Interface {
+                    link: description.linktype.0,
+                    per_second: resolution(description.if_tsresol),
+                    offset: description.if_tsoffset,
+                });
+            }
             None
         }
         PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
-            let interface = interfaces.get(usize::try_from(packet.if_id).ok()?)?;
-            let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
+            let id = usize::try_from(packet.if_id).unwrap_or(usize::MAX);
             let bytes = captured(packet.data, packet.caplen);
+            let Some(interface) = interfaces.get(id) else {
+                return Some((last, NO_LINK, bytes));
+            };
+            let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
             Some((interface.time(ticks), interface.link, bytes))
         }
         // It has no time of its own.
         PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
             let bytes = captured(packet.data, packet.origlen);
-            Some((last, interfaces.first()?.link, bytes))
+            let link = interfaces
+                .first()
+                .map_or(NO_LINK, |interface| interface.link);
+            Some((last, link, bytes))
         }
         PcapBlockOwned::NG(_) => None,
     }

@@ -135,7 +135,8 @@ pub struct Summary {
     pub fragments: u64,
     /// Packets cut short before their TCP header's end, or broken.
     pub broken: u64,
-    /// Packets of link types not understood, by type (tcpdump's `LINKTYPE_` numbers).
+    /// Packets of link types not understood, by type (tcpdump's `LINKTYPE_` numbers);
+    /// -1 are those of interfaces that a pcapng file never described.
     pub unknown_links: BTreeMap<i32, u64>,
     /// Whether the file ends within a packet, as when its writer was killed.
     pub ends_early: bool,

@@ -108,13 +108,10 @@ impl Table {
         let from_client = match (packet.syn, packet.ack) {
             (true, None) => true,
             (true, Some(_)) => false,
-            (false, _) => {
-                self.serves(packet.to)
-                    || !self.serves(packet.from) && {
-                        // Servers have the lower ports.
-                        packet.to.port() <= packet.from.port()
-                    }
-            }
+            (false, _) if self.serves(packet.to) => true,
+            (false, _) if self.serves(packet.from) => false,
+            // Servers have the lower ports.
+            (false, _) => packet.to.port() <= packet.from.port(),
         };
         let (client, server) = match from_client {
             true => (packet.from, packet.to),

@@ -31,26 +31,16 @@ pub fn format(text: &str) -> Result<String, ScenarioError> {
 }
 
 /// What of a scenario a line belongs to; a blank line stands between two of them.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Place {
+    #[default]
     Start,
     Headers,
     Dialogue,
     Checks,
 }
 
-impl Default for Formatter {
-    fn default() -> Self {
-        Self {
-            lines: Vec::new(),
-            place: Place::Start,
-            blank: false,
-            begun: false,
-            time_width: 0,
-        }
-    }
-}
-
+#[derive(Default)]
 struct Formatter {
     /// The time, if the line has room for one, and the rest.
     lines: Vec<(Option<String>, String)>,

@@ -384,6 +384,20 @@ fn what_is_no_capture_or_a_broken_one_is_said() {
 }
 
 #[test]
+fn packets_of_an_interface_never_described_are_counted() {
+    let packets = Dialogue::default().session().packets;
+    let mut file = pcapng([Link::Raw, Link::Raw], &packets);
+    // The second interface's description becomes a block of no known kind.
+    let second = 28 + 32;
+    assert_eq!(file[second], 1);
+    file[second] = 0xbb;
+    let (_, summary) = read_all(&file, &Options::default());
+    let odd = packets.len() as u64 / 2;
+    assert_eq!(summary.unknown_links.get(&-1), Some(&odd));
+    assert_eq!(summary.conversations, 1);
+}
+
+#[test]
 fn any_octets_are_read_without_harm() {
     let file = pcapng(
         [Link::Ethernet, Link::Cooked2],
