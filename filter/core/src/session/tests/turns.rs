@@ -18,9 +18,9 @@ fn who_has_had_a_turn_lets_others_have_theirs() {
     }
     let mut talks: Vec<Talk> = (0..3).map(|_| talk("{}", &account)).collect();
     assert_eq!(talks[0].client(guesses(0..20)), guesses(0..5));
-    for session in 1..3 {
-        assert_eq!(talks[session].client(guesses(0..20)), "");
-        assert!(talks[session].session.waits_for_others());
+    for (session, talk) in talks.iter_mut().enumerate().skip(1) {
+        assert_eq!(talk.client(guesses(0..20)), "");
+        assert!(talk.session.waits_for_others());
         roster.wait(client(), session);
     }
     // The room that its own replies make is not the first one's for now.
