@@ -92,6 +92,14 @@ impl Chance {
         }
     }
 
+    /// A time below this; none in the fixed order.
+    pub(crate) fn jitter(&self, below: Duration) -> Duration {
+        match self.order {
+            Order::Fixed => Duration::ZERO,
+            Order::Seeded(_) => self.time(&(Duration::ZERO..=below)),
+        }
+    }
+
     /// When something sent now arrives, on a way where nothing overtakes anything.
     pub(crate) fn arrival(&self, now: Timestamp, way: &mut Way) -> Timestamp {
         self.arrival_after(now, Duration::ZERO, way)

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
+use crate::clock::Timestamp;
 use crate::observe::{CloseReason, Summary};
+
+/// How much Envoy reads from a socket at once, bytes.
+const SLICE: usize = 16 * 1024;
 
 /// One client's connection and its way to the server.
 pub(crate) struct Connection {
-    /// The context id the filter knows it by.
+    /// The id it has on its worker.
     pub(crate) context: u32,
-    /// Which VM of the worker it belongs to; a dead VM's connections end at their next data.
-    pub(crate) generation: u32,
+    pub(crate) filter: Filter,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) phase: Phase,
@@ -20,12 +23,36 @@ pub(crate) struct Connection {
     pub(crate) echo: Option<Echo>,
     /// What the client wrote and the host has not read yet: the kernel's buffer.
     pub(crate) unread: Unread,
-    /// The server's address, once it has said something.
-    pub(crate) heard_server: Option<SocketAddr>,
+    /// Sides that were reset after their end was read: nobody notices before something
+    /// is written to them.
+    pub(crate) gone: Gone,
+    /// When the client connected.
+    pub(crate) opened: Timestamp,
+    /// The server's address, once it has been reached.
+    pub(crate) server: Option<SocketAddr>,
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
     pub(crate) envoy_filter_state: BTreeMap<String, String>,
+    /// Properties that this context has declared, which nobody asks for.
+    pub(crate) declared: BTreeMap<String, bool>,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
+}
+
+/// Who filters a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// The worker's VM of this generation, which knows it as context `id`. A dead
+    /// VM's connections end at their next data.
+    Vm { generation: u32, id: u32 },
+    /// Nobody: there was no VM when it came.
+    Nobody,
+}
+
+/// Which sides are gone unnoticed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gone {
+    pub(crate) client: bool,
+    pub(crate) server: bool,
 }
 
 /// How far a connection has come.
@@ -77,10 +104,17 @@ pub(crate) enum End {
 }
 
 impl Connection {
-    pub(crate) fn new(context: u32, generation: u32, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(crate) fn new(
+        context: u32,
+        filter: Filter,
+        (peer, local): (SocketAddr, SocketAddr),
+        opened: Timestamp,
+    ) -> Self {
         Self {
             context,
-            generation,
+            filter,
+            gone: Gone::default(),
+            opened,
             peer,
             local,
             phase: Phase::Held,
@@ -88,9 +122,10 @@ impl Connection {
             upstream: Stream::default(),
             echo: None,
             unread: Unread::default(),
-            heard_server: None,
+            server: None,
             filter_state: BTreeMap::new(),
             envoy_filter_state: BTreeMap::new(),
+            declared: BTreeMap::new(),
             bytes_received: 0,
             bytes_sent: 0,
         }
@@ -100,28 +135,39 @@ impl Connection {
         matches!(self.phase, Phase::Closed(_))
     }
 
-    /// Takes the next piece the client wrote into the read buffer, never beyond
-    /// `limit` bytes there. Says what came of it.
+    /// Takes what the client wrote into the read buffer, unless more than `limit` bytes
+    /// are there. Says what came of it.
     pub(crate) fn read_client(&mut self, limit: usize) -> ReadClient {
         if self.phase != Phase::Open {
             return ReadClient::Nothing;
         }
         if !self.unread.bytes.is_empty() {
-            let room = limit.saturating_sub(self.downstream.bytes.len());
-            if room == 0 {
+            let held = self.downstream.bytes.len();
+            if held > limit {
                 return ReadClient::Nothing;
             }
-            let taken = room.min(self.unread.bytes.len());
+            // Slice by slice up to the limit, which the last one may pass.
+            let slices = (limit - held).div_ceil(SLICE).max(1);
+            let taken = slices.saturating_mul(SLICE).min(self.unread.bytes.len());
             self.downstream
                 .bytes
                 .extend(self.unread.bytes.drain(..taken));
             self.bytes_received += taken as u64;
+            // An end that is there already is read together with what came before it.
+            if self.unread.bytes.is_empty() && self.unread.end == Some(End::HalfClose) {
+                self.unread.end = None;
+                self.downstream.ended = true;
+            }
             return ReadClient::Data;
         }
         match self.unread.end.take() {
             Some(End::HalfClose) => {
                 self.downstream.ended = true;
                 ReadClient::Data
+            }
+            Some(End::Reset) if self.downstream.ended => {
+                self.gone.client = true;
+                ReadClient::Nothing
             }
             Some(End::Reset) => ReadClient::Reset,
             None => ReadClient::Nothing,

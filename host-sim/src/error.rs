@@ -34,6 +34,12 @@ pub enum HostError {
         /// The import's name.
         name: String,
     },
+    /// The module speaks another version of the ABI.
+    #[error("the module speaks proxy-wasm ABI {version}; this host knows 0.2.0 and 0.2.1")]
+    UnknownAbi {
+        /// The version that it tells.
+        version: String,
+    },
     /// The module lacks something every filter must export.
     #[error("the module does not export `{name}`; every proxy-wasm filter must")]
     MissingExport {

@@ -84,6 +84,7 @@ mod error;
 pub mod explore;
 mod host;
 mod listen;
+mod metrics;
 mod module;
 pub mod mta;
 mod observe;
@@ -97,11 +98,16 @@ mod status;
 mod vm;
 mod worker;
 
-pub use callouts::{Answerer, Callout, CalloutOutcome, HttpAnswer, HttpRequest, HttpResponse};
+pub use callouts::{
+    Answerer, Callout, CalloutOutcome, GrpcAnswerer, GrpcCallout, GrpcEvent, GrpcHeard,
+    GrpcOutcome, GrpcRequest, GrpcSaid, HttpAnswer, HttpRequest, HttpResponse,
+};
 pub use cli::Cli;
 pub use clock::Timestamp;
 pub use error::HostError;
-pub use module::FilterModule;
+pub use metrics::MetricValue;
+pub use module::{AbiVersion, FilterModule};
 pub use observe::{CloseReason, ConnId, LogLevel, LogLine, Summary, TrapReport};
+pub use plugin::FailurePolicy;
 pub use seeds::{Outcome, SeedError, for_seeds};
-pub use simulator::{Builder, Heard, Inbox, Piece, Responder, Said, Simulator, Taken};
+pub use simulator::{Builder, Heard, Inbox, Piece, Responder, Said, ServerState, Simulator, Taken};

@@ -9,10 +9,37 @@ use crate::abi;
 use crate::error::HostError;
 use crate::host::HostState;
 
+/// The version of the ABI that a filter speaks, told by the name of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbiVersion {
+    /// `proxy_abi_version_0_2_0`: as 0.2.1, without `proxy_get_log_level`.
+    V0_2_0,
+    /// `proxy_abi_version_0_2_1`.
+    V0_2_1,
+}
+
+impl AbiVersion {
+    /// Envoy loads no module that tells no version; here such a one, as small tests are,
+    /// speaks the newest.
+    fn of(module: &Module) -> Result<Self, HostError> {
+        let told = module
+            .exports()
+            .find_map(|export| export.name().strip_prefix("proxy_abi_version_"));
+        match told {
+            None | Some("0_2_1") => Ok(Self::V0_2_1),
+            Some("0_2_0") => Ok(Self::V0_2_0),
+            Some(other) => Err(HostError::UnknownAbi {
+                version: other.replace('_', "."),
+            }),
+        }
+    }
+}
+
 /// A compiled filter. Cloning is cheap, so compile once and run often.
 #[derive(Clone)]
 pub struct FilterModule {
     engine: Engine,
+    abi: AbiVersion,
     instance: Arc<InstancePre<HostState>>,
 }
 
@@ -34,7 +61,8 @@ impl FilterModule {
     /// # Errors
     /// [`HostError::Compile`] for something that is no WebAssembly module,
     /// [`HostError::UnknownImport`] for a module that needs what Envoy's
-    /// network filters do not get from this host.
+    /// network filters do not get from this host, [`HostError::UnknownAbi`] for one
+    /// that speaks neither 0.2.0 nor 0.2.1.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HostError> {
         let compile = |error: wasmtime::Error| HostError::Compile {
             path: PathBuf::from("<memory>"),
@@ -43,7 +71,8 @@ impl FilterModule {
         let engine = Engine::new(&Config::new()).map_err(compile)?;
         let module = Module::from_binary(&engine, bytes).map_err(compile)?;
         let mut linker = Linker::new(&engine);
-        abi::link(&mut linker).map_err(compile)?;
+        let abi = AbiVersion::of(&module)?;
+        abi::link(&mut linker, abi).map_err(compile)?;
         let instance = linker.instantiate_pre(&module).map_err(|error| match error
             .downcast_ref::<UnknownImportError>(
         ) {
@@ -55,8 +84,15 @@ impl FilterModule {
         })?;
         Ok(Self {
             engine,
+            abi,
             instance: Arc::new(instance),
         })
+    }
+
+    /// The ABI that it speaks.
+    #[must_use]
+    pub fn abi_version(&self) -> AbiVersion {
+        self.abi
     }
 
     pub(crate) fn engine(&self) -> &Engine {

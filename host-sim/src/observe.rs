@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 
 use crate::clock::Timestamp;
 
-/// Names one connection: the worker it lives on and its context there.
+/// Names one connection: the worker it lives on and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     /// The index of the worker, from 0.
     pub worker: usize,
-    /// The context id the filter knows the connection by.
+    /// Its number on the worker. It is the context id that the filter knows it by, as long
+    /// as the worker has its first VM: every VM counts its contexts anew, as in Envoy.
     pub context: u32,
 }
 

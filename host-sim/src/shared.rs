@@ -1,10 +1,12 @@
 //! What all workers of one plugin share: data, queues and metrics.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::chance::{Chance, Way};
 use crate::clock::Timestamp;
+use crate::metrics::Metrics;
 use crate::status::Status;
 
 /// Called with a worker's index when a queue of its has got an item.
@@ -15,6 +17,8 @@ pub(crate) struct Shared {
     data: Mutex<Data>,
     queues: Mutex<Queues>,
     metrics: Mutex<Metrics>,
+    /// How far the wall clock is ahead of the simulation's, nanoseconds.
+    wall_ahead: AtomicI64,
     chance: Arc<Chance>,
     wake: Wake,
 }
@@ -65,36 +69,6 @@ pub(crate) struct QueueReady {
     pub(crate) token: u32,
 }
 
-#[derive(Default)]
-struct Metrics {
-    ids: HashMap<(MetricKind, String), u32>,
-    list: Vec<Metric>,
-}
-
-struct Metric {
-    kind: MetricKind,
-    name: String,
-    value: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum MetricKind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-impl MetricKind {
-    fn from_abi(number: u32) -> Option<Self> {
-        match number {
-            0 => Some(Self::Counter),
-            1 => Some(Self::Gauge),
-            2 => Some(Self::Histogram),
-            _ => None,
-        }
-    }
-}
-
 /// The inside of a lock, whoever panicked while holding it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,9 +80,30 @@ impl Shared {
             data: Mutex::default(),
             queues: Mutex::default(),
             metrics: Mutex::default(),
+            wall_ahead: AtomicI64::new(0),
             chance,
             wake,
         }
+    }
+
+    /// What the wall clock shows at this moment, nanoseconds since the Unix epoch.
+    pub(crate) fn wall_nanos(&self, now: Timestamp) -> u64 {
+        let ahead = self.wall_ahead.load(Ordering::Relaxed);
+        now.as_unix_nanos().saturating_add_signed(ahead)
+    }
+
+    /// Sets the wall clock; the time that passes stays what it is.
+    pub(crate) fn set_wall(&self, now: Timestamp, to: Timestamp) {
+        let ahead = i128::from(to.as_unix_nanos()) - i128::from(now.as_unix_nanos());
+        let limits = i128::from(i64::MIN)..=i128::from(i64::MAX);
+        let ahead = ahead.clamp(*limits.start(), *limits.end());
+        self.wall_ahead
+            .store(i64::try_from(ahead).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Where decisions of the simulation come from.
+    pub(crate) fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     /// The value and its compare-and-swap number. A key once set never goes away.
@@ -230,76 +225,9 @@ impl Shared {
         Some(*due)
     }
 
-    /// Defines a metric, or finds the one with this kind and name.
-    pub(crate) fn define_metric(&self, kind: u32, name: &str) -> Result<u32, Status> {
-        let kind = MetricKind::from_abi(kind).ok_or(Status::BadArgument)?;
-        let mut metrics = lock(&self.metrics);
-        let key = (kind, name.to_owned());
-        if let Some(id) = metrics.ids.get(&key) {
-            return Ok(*id);
-        }
-        let id = u32::try_from(metrics.list.len()).map_err(|_| Status::BadArgument)?;
-        metrics.ids.insert(key, id);
-        let name = name.to_owned();
-        metrics.list.push(Metric {
-            kind,
-            name,
-            value: 0,
-        });
-        Ok(id)
-    }
-
-    /// Adds to a counter (upwards only) or a gauge.
-    pub(crate) fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
-        self.with_metric(id, |metric| match metric.kind {
-            MetricKind::Counter if offset > 0 => {
-                metric.value = metric.value.saturating_add(offset.unsigned_abs());
-                Ok(())
-            }
-            MetricKind::Gauge => {
-                metric.value = metric.value.saturating_add_signed(offset);
-                Ok(())
-            }
-            MetricKind::Counter | MetricKind::Histogram => Err(Status::BadArgument),
-        })
-    }
-
-    /// Adds to a counter, sets a gauge, counts one sample of a histogram.
-    pub(crate) fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
-        self.with_metric(id, |metric| {
-            metric.value = match metric.kind {
-                MetricKind::Counter => metric.value.saturating_add(value),
-                MetricKind::Gauge => value,
-                MetricKind::Histogram => metric.value.saturating_add(1),
-            };
-            Ok(())
-        })
-    }
-
-    pub(crate) fn metric_value(&self, id: u32) -> Result<u64, Status> {
-        self.with_metric(id, |metric| match metric.kind {
-            MetricKind::Histogram => Err(Status::BadArgument),
-            MetricKind::Counter | MetricKind::Gauge => Ok(metric.value),
-        })
-    }
-
-    fn with_metric<T>(
-        &self,
-        id: u32,
-        act: impl FnOnce(&mut Metric) -> Result<T, Status>,
-    ) -> Result<T, Status> {
-        let mut metrics = lock(&self.metrics);
-        let metric = metrics.list.get_mut(id as usize);
-        metric.map_or(Err(Status::NotFound), act)
-    }
-
-    /// Every metric by name: a counter's or gauge's value, a histogram's number of samples.
-    pub(crate) fn metrics(&self) -> BTreeMap<String, u64> {
+    /// The metrics of the process.
+    pub(crate) fn metrics(&self) -> MutexGuard<'_, Metrics> {
         lock(&self.metrics)
-            .list
-            .iter()
-            .map(|metric| (metric.name.clone(), metric.value))
-            .collect()
     }
 }
 
@@ -329,26 +257,6 @@ mod tests {
     }
 
     #[test]
-    fn metrics_follow_their_kind() {
-        let shared = shared(Chance::default());
-        let counter = shared.define_metric(0, "c").unwrap();
-        let gauge = shared.define_metric(1, "g").unwrap();
-        let histogram = shared.define_metric(2, "h").unwrap();
-        assert_eq!(shared.define_metric(0, "c"), Ok(counter));
-        assert_eq!(shared.define_metric(3, "x"), Err(Status::BadArgument));
-        assert_eq!(shared.increment_metric(counter, 3), Ok(()));
-        let down = shared.increment_metric(counter, -1);
-        assert_eq!(down, Err(Status::BadArgument));
-        assert_eq!(shared.record_metric(gauge, 9), Ok(()));
-        assert_eq!(shared.increment_metric(gauge, -2), Ok(()));
-        assert_eq!(shared.record_metric(histogram, 1234), Ok(()));
-        assert_eq!(shared.metric_value(counter), Ok(3));
-        assert_eq!(shared.metric_value(gauge), Ok(7));
-        assert_eq!(shared.metric_value(histogram), Err(Status::BadArgument));
-        assert_eq!(shared.metric_value(99), Err(Status::NotFound));
-    }
-
-    #[test]
     fn the_last_to_register_a_queue_is_told() {
         let shared = shared(Chance::default());
         let first = shared.register_queue("vm", b"q", 0, 1);
@@ -363,6 +271,7 @@ mod tests {
         assert_eq!(shared.dequeue(first), Err(Status::Empty));
         assert_eq!(shared.enqueue(NOW, 99, Vec::new()), Err(Status::NotFound));
     }
+
     #[test]
     fn contention_lets_a_loop_through_in_the_end() {
         let shared = shared(Chance::new(Order::Seeded(1), 100));

@@ -10,6 +10,8 @@ pub(crate) enum Status {
     NotFound = 1,
     /// An argument out of range, or an object that is not there now.
     BadArgument = 2,
+    /// What was given or found has no bytes to stand for it.
+    SerializationFailure = 3,
     /// The arguments could not be decoded.
     ParseFailure = 4,
     /// A pointer outside the guest's memory.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use wasmtime::{AsContextMut, Instance, Store, TypedFunc, WasmParams, WasmResults};
 
-use crate::callouts::HttpResponse;
+use crate::callouts::{GrpcTold, HttpResponse};
 use crate::error::HostError;
 use crate::host::HostState;
 use crate::module::FilterModule;
@@ -60,6 +60,10 @@ struct Callbacks {
     tick: Callback<u32, ()>,
     queue_ready: Callback<(u32, u32), ()>,
     http_call_response: Callback<(u32, u32, u32, u32, u32), ()>,
+    grpc_initial_metadata: Callback<(u32, u32, u32), ()>,
+    grpc_receive: Callback<(u32, u32, u32), ()>,
+    grpc_trailing_metadata: Callback<(u32, u32, u32), ()>,
+    grpc_close: Callback<(u32, u32, u32), ()>,
     new_connection: Callback<u32, u32>,
     downstream_data: Callback<(u32, u32, u32), u32>,
     downstream_close: Callback<(u32, u32), ()>,
@@ -79,6 +83,18 @@ impl Callbacks {
             tick: Callback::find(store, instance, "proxy_on_tick"),
             queue_ready: Callback::find(store, instance, "proxy_on_queue_ready"),
             http_call_response: Callback::find(store, instance, "proxy_on_http_call_response"),
+            grpc_initial_metadata: Callback::find(
+                store,
+                instance,
+                "proxy_on_grpc_receive_initial_metadata",
+            ),
+            grpc_receive: Callback::find(store, instance, "proxy_on_grpc_receive"),
+            grpc_trailing_metadata: Callback::find(
+                store,
+                instance,
+                "proxy_on_grpc_receive_trailing_metadata",
+            ),
+            grpc_close: Callback::find(store, instance, "proxy_on_grpc_close"),
             new_connection: Callback::find(store, instance, "proxy_on_new_connection"),
             downstream_data: Callback::find(store, instance, "proxy_on_downstream_data"),
             downstream_close: Callback::find(
@@ -144,17 +160,22 @@ impl Vm {
     fn configure(&mut self) -> Result<(), HostError> {
         let callbacks = Rc::clone(&self.callbacks);
         let (root, plugin) = (self.state().root_context, self.state().plugin.clone());
+        self.state_mut().configuring = true;
         self.context_create(root, 0)
             .map_err(|trap| self.start_trapped(trap))?;
+        self.state_mut().configuring = false;
         let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let vm_size = size(&plugin.vm_configuration);
         self.accepted("proxy_on_vm_start", |vm| {
-            vm.call(root, &callbacks.vm_start, (root, vm_size), 1)
+            vm.call(root, &callbacks.vm_start, (vm.id(root), vm_size), 1)
         })?;
         let size = size(&plugin.configuration);
+        self.state_mut().configuring = true;
         self.accepted("proxy_on_configure", |vm| {
-            vm.call(root, &callbacks.configure, (root, size), 1)
-        })
+            vm.call(root, &callbacks.configure, (vm.id(root), size), 1)
+        })?;
+        self.state_mut().configuring = false;
+        Ok(())
     }
 
     fn accepted(
@@ -205,12 +226,18 @@ impl Vm {
 
     pub(crate) fn context_create(&mut self, context: u32, parent: u32) -> Called<()> {
         let callbacks = Rc::clone(&self.callbacks);
-        self.call(context, &callbacks.context_create, (context, parent), ())
+        let ids = (self.id(context), self.id(parent));
+        self.call(context, &callbacks.context_create, ids, ())
+    }
+
+    /// What the guest calls a context; 0 for one that it does not know.
+    fn id(&self, context: u32) -> u32 {
+        self.state().id(context).unwrap_or(0)
     }
 
     pub(crate) fn new_connection(&mut self, context: u32) -> Called<Action> {
         let callbacks = Rc::clone(&self.callbacks);
-        self.call(context, &callbacks.new_connection, context, 0)
+        self.call(context, &callbacks.new_connection, self.id(context), 0)
             .map(Action::from_abi)
     }
 
@@ -221,51 +248,49 @@ impl Vm {
         ended: bool,
     ) -> Called<Action> {
         let callbacks = Rc::clone(&self.callbacks);
-        let parameters = (context, size, u32::from(ended));
+        let parameters = (self.id(context), size, u32::from(ended));
         self.call(context, &callbacks.downstream_data, parameters, 0)
             .map(Action::from_abi)
     }
 
     pub(crate) fn upstream_data(&mut self, context: u32, size: u32, ended: bool) -> Called<Action> {
         let callbacks = Rc::clone(&self.callbacks);
-        let parameters = (context, size, u32::from(ended));
+        let parameters = (self.id(context), size, u32::from(ended));
         self.call(context, &callbacks.upstream_data, parameters, 0)
             .map(Action::from_abi)
     }
 
     pub(crate) fn downstream_close(&mut self, context: u32, by: CloseBy) -> Called<()> {
         let callbacks = Rc::clone(&self.callbacks);
-        self.call(
-            context,
-            &callbacks.downstream_close,
-            (context, by as u32),
-            (),
-        )
+        let parameters = (self.id(context), by as u32);
+        self.call(context, &callbacks.downstream_close, parameters, ())
     }
 
     pub(crate) fn upstream_close(&mut self, context: u32, by: CloseBy) -> Called<()> {
         let callbacks = Rc::clone(&self.callbacks);
-        self.call(context, &callbacks.upstream_close, (context, by as u32), ())
+        let parameters = (self.id(context), by as u32);
+        self.call(context, &callbacks.upstream_close, parameters, ())
     }
 
     /// `on_done`, `on_log`, `on_delete`: the context is no more afterwards.
     pub(crate) fn end_context(&mut self, context: u32) -> Called<()> {
         let callbacks = Rc::clone(&self.callbacks);
-        self.call(context, &callbacks.done, context, 1)?;
-        self.call(context, &callbacks.log, context, ())?;
-        self.call(context, &callbacks.delete, context, ())
+        let id = self.id(context);
+        self.call(context, &callbacks.done, id, 1)?;
+        self.call(context, &callbacks.log, id, ())?;
+        self.call(context, &callbacks.delete, id, ())
     }
 
     pub(crate) fn tick(&mut self) -> Called<()> {
         let callbacks = Rc::clone(&self.callbacks);
         let root = self.state().root_context;
-        self.call(root, &callbacks.tick, root, ())
+        self.call(root, &callbacks.tick, self.id(root), ())
     }
 
     pub(crate) fn queue_ready(&mut self, token: u32) -> Called<()> {
         let callbacks = Rc::clone(&self.callbacks);
         let root = self.state().root_context;
-        self.call(root, &callbacks.queue_ready, (root, token), ())
+        self.call(root, &callbacks.queue_ready, (self.id(root), token), ())
     }
 
     /// Tells the root context of an answer, which hostcalls can read meanwhile.
@@ -285,12 +310,45 @@ impl Vm {
         });
         let state = self.state_mut();
         if response.is_none() {
-            state.call_status = NO_RESPONSE;
+            state.call_status = (NO_RESPONSE.0, NO_RESPONSE.1.to_owned());
         }
         state.response = response;
-        let parameters = (root, token, headers, body, trailers);
+        let parameters = (self.id(root), token, headers, body, trailers);
         let called = self.call(root, &callbacks.http_call_response, parameters, ());
-        self.state_mut().response = None;
+        let state = self.state_mut();
+        state.response = None;
+        // The code stays, the text does not.
+        state.call_status.1.clear();
+        called
+    }
+
+    /// Tells the root context something of a gRPC call, which hostcalls can read
+    /// meanwhile.
+    pub(crate) fn grpc_told(&mut self, token: u32, told: GrpcTold) -> Called<()> {
+        let callbacks = Rc::clone(&self.callbacks);
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let (callback, last) = match &told {
+            GrpcTold::InitialMetadata(pairs) => {
+                (&callbacks.grpc_initial_metadata, count(pairs.len()))
+            }
+            GrpcTold::Receive(bytes) => (&callbacks.grpc_receive, count(bytes.len())),
+            GrpcTold::TrailingMetadata(pairs) => {
+                (&callbacks.grpc_trailing_metadata, count(pairs.len()))
+            }
+            GrpcTold::Close(status, _) => (&callbacks.grpc_close, *status),
+        };
+        let root = self.state().root_context;
+        let state = self.state_mut();
+        // Who is not told by a callback is told by nothing.
+        if let (GrpcTold::Close(status, message), Some(_)) = (&told, &callback.function) {
+            state.call_status = (*status, message.clone());
+        }
+        state.grpc_told = Some(told);
+        let called = self.call(root, callback, (self.id(root), token, last), ());
+        let state = self.state_mut();
+        if let Some(GrpcTold::Close(..)) = state.grpc_told.take() {
+            state.call_status.1.clear();
+        }
         called
     }
 

@@ -5,7 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::{filter, local, log_texts, peer, simulate};
-use portcullis_host_sim::{CloseReason, FilterModule, HostError, Simulator};
+use portcullis_host_sim::{
+    AbiVersion, CloseReason, FailurePolicy, FilterModule, HostError, ServerState, Simulator,
+    Timestamp,
+};
 
 /// Traps when the client says something of one byte.
 const TRAP_ON_ONE_BYTE: &str = r#"
@@ -204,4 +207,125 @@ fn the_same_calls_give_the_same_results() {
     };
     assert_eq!(run(), run());
     assert_eq!(run().2, 16 * 64 * 1024);
+}
+
+/// Says the version of the ABI by this export.
+fn speaking(version: &str) -> Result<FilterModule, HostError> {
+    let module = format!(
+        r#"(module (import "env" "proxy_get_log_level" (func (param i32) (result i32)))
+             (memory (export "memory") 1) (func (export "{version}"))
+             (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 0))"#
+    );
+    FilterModule::from_bytes(&wat::parse_str(module).unwrap_or_default())
+}
+
+#[test]
+fn each_version_of_the_abi_has_its_own_hostcalls() {
+    let newest = speaking("proxy_abi_version_0_2_1").unwrap();
+    assert_eq!(newest.abi_version(), AbiVersion::V0_2_1);
+    let older = speaking("proxy_abi_version_0_2_0").err();
+    assert!(
+        matches!(&older, Some(HostError::UnknownImport { name, .. }) if name == "proxy_get_log_level"),
+        "{older:?}"
+    );
+    let other = speaking("proxy_abi_version_0_1_0").err();
+    assert!(
+        matches!(&other, Some(HostError::UnknownAbi { version }) if version == "0.1.0"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn after_a_trap_new_connections_meet_the_failure_policy() {
+    let module = filter(TRAP_ON_ONE_BYTE);
+    let after = |policy, wait| {
+        let mut sim = Simulator::builder_for(&module)
+            .failure_policy(policy)
+            .build()
+            .unwrap();
+        let first = sim.open(peer(), local());
+        sim.advance(Duration::from_secs(60));
+        let second = sim.open(peer(), local());
+        for conn in [first, second] {
+            sim.client_write(conn, b"x");
+            sim.advance(wait);
+        }
+        let third = sim.open(peer(), local());
+        sim.client_write(third, b"EHLO a\r\n");
+        (sim.server_inbox(third).bytes().len(), sim.traps().len())
+    };
+    let reload = FailurePolicy::Reload {
+        base_interval: Duration::from_secs(1),
+    };
+    let long = Duration::from_secs(1);
+    assert_eq!(after(FailurePolicy::Closed, long), (0, 1));
+    assert_eq!(after(FailurePolicy::Open, long), (8, 1));
+    assert_eq!(after(reload, long), (8, 1));
+}
+
+#[test]
+fn a_vm_is_loaded_no_more_often_than_the_backoff_allows() {
+    let module = filter(TRAP_ON_ONE_BYTE);
+    let mut sim = Simulator::builder_for(&module)
+        .failure_policy(FailurePolicy::Reload {
+            base_interval: Duration::from_secs(1),
+        })
+        .build()
+        .unwrap();
+    let mut served = |wait| {
+        sim.advance(Duration::from_millis(wait));
+        let conn = sim.open(peer(), local());
+        sim.client_write(conn, b"x");
+        sim.traps().len()
+    };
+    assert_eq!(served(2000), 1, "the first VM traps");
+    assert_eq!(
+        served(1),
+        2,
+        "loaded long ago, so it is loaded anew, and traps"
+    );
+    assert_eq!(served(999), 2, "too early");
+    assert_eq!(served(1), 3);
+}
+
+#[test]
+fn the_wall_clock_jumps_and_ticks_do_not_notice() {
+    let module = filter(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $tick (i32.const 1000))) (i32.const 1))
+           (func (export "proxy_on_tick") (param i32) (drop (call $now (i32.const 200)))
+             (call $say (i32.wrap_i64 (i64.div_u (i64.load (i32.const 200)) (i64.const 1000000000)))))"#,
+    );
+    let start = Timestamp::from_unix(Duration::from_secs(10));
+    let mut sim = Simulator::builder_for(&module)
+        .start_at(start)
+        .build()
+        .unwrap();
+    sim.advance(Duration::from_secs(1));
+    sim.set_wall_clock(Timestamp::from_unix(Duration::from_secs(60)));
+    sim.advance(Duration::from_secs(1));
+    sim.set_wall_clock(Timestamp::from_unix(Duration::from_secs(5)));
+    sim.advance(Duration::from_secs(2));
+    assert_eq!(log_texts(&sim), ["11", "61", "06", "07"]);
+    assert_eq!(sim.elapsed(), Duration::from_secs(4));
+}
+
+#[test]
+fn a_server_that_is_not_there_ends_the_connection_and_a_silent_one_does_later() {
+    let (mut sim, _) = simulate("");
+    sim.set_server(ServerState::Refusing);
+    let refused = sim.open(peer(), local());
+    assert_eq!(
+        sim.summary(refused).unwrap().reason,
+        CloseReason::ConnectFailed
+    );
+    sim.set_server(ServerState::Silent);
+    let silent = sim.open(peer(), local());
+    sim.advance(Duration::from_millis(4999));
+    assert!(sim.summary(silent).is_none() && !sim.reached_server(silent));
+    sim.advance(Duration::from_millis(1));
+    assert_eq!(
+        sim.summary(silent).unwrap().reason,
+        CloseReason::ConnectFailed
+    );
 }

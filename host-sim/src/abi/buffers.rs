@@ -3,14 +3,18 @@
 use wasmtime::Linker;
 
 use super::{Answer, Host, Status, answer, guest};
+use crate::callouts::GrpcTold;
 use crate::host::HostState;
 
+const HTTP_REQUEST_BODY: u32 = 0;
+const HTTP_RESPONSE_BODY: u32 = 1;
 const DOWNSTREAM_DATA: u32 = 2;
 const UPSTREAM_DATA: u32 = 3;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
+const GRPC_RECEIVE_BUFFER: u32 = 5;
 const VM_CONFIGURATION: u32 = 6;
 const PLUGIN_CONFIGURATION: u32 = 7;
-const LAST: u32 = 8;
+const CALL_DATA: u32 = 8;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.func_wrap(
@@ -45,8 +49,9 @@ struct Range {
     max: u32,
 }
 
-/// The bytes behind a buffer type. A buffer that is not there at the moment
-/// reads as empty, exactly as in Envoy; a type this host has none of is `NotFound`.
+/// The bytes behind a buffer type. Most that are not there at the moment read as empty,
+/// exactly as in Envoy; a call's body and the plugin's configuration are `NotFound`
+/// outside the callbacks they are for.
 fn find<'a>(host: &'a Host<'_>, kind: u32) -> Answer<&'a [u8]> {
     let state = host.data();
     match kind {
@@ -63,22 +68,22 @@ fn find<'a>(host: &'a Host<'_>, kind: u32) -> Answer<&'a [u8]> {
             None => Err(Status::NotFound.into()),
         },
         VM_CONFIGURATION => Ok(&state.plugin.vm_configuration),
-        PLUGIN_CONFIGURATION => Ok(&state.plugin.configuration),
-        0..=LAST => Err(Status::NotFound.into()),
+        PLUGIN_CONFIGURATION if state.configuring => Ok(&state.plugin.configuration),
+        PLUGIN_CONFIGURATION => Err(Status::NotFound.into()),
+        GRPC_RECEIVE_BUFFER => match &state.grpc_told {
+            Some(GrpcTold::Receive(bytes)) => Ok(bytes),
+            _ => Ok(&[]),
+        },
+        HTTP_REQUEST_BODY | HTTP_RESPONSE_BODY | CALL_DATA => Ok(&[]),
         _ => Err(Status::BadArgument.into()),
     }
 }
 
 fn get(host: &mut Host<'_>, kind: u32, range: Range, ptr_at: u32, size_at: u32) -> Answer {
     let bytes = find(host, kind)?;
+    // Envoy adds in 64 bits, so that nothing overflows.
     let start = range.start as usize;
-    let Some(end) = range.start.checked_add(range.max) else {
-        return Err(Status::BadArgument.into());
-    };
-    let end = (end as usize).min(bytes.len());
-    if start > bytes.len() {
-        return Err(Status::InvalidMemoryAccess.into());
-    }
+    let end = start.saturating_add(range.max as usize).min(bytes.len());
     let part = bytes.get(start..end).unwrap_or_default().to_vec();
     if part.is_empty() {
         return Ok(());
@@ -87,6 +92,15 @@ fn get(host: &mut Host<'_>, kind: u32, range: Range, ptr_at: u32, size_at: u32) 
 }
 
 fn set(host: &mut Host<'_>, kind: u32, (start, length): (u32, u32), data: &[u8]) -> Answer {
+    if kind == GRPC_RECEIVE_BUFFER {
+        let told = host.data_mut().grpc_told.as_mut();
+        return match told {
+            Some(GrpcTold::Receive(bytes)) => {
+                splice(bytes, start as usize, length as usize, data).map_err(Into::into)
+            }
+            _ => Err(Status::BadArgument.into()),
+        };
+    }
     let held = match kind {
         DOWNSTREAM_DATA => host
             .data_mut()
@@ -96,8 +110,8 @@ fn set(host: &mut Host<'_>, kind: u32, (start, length): (u32, u32), data: &[u8])
             .data_mut()
             .effective_connection_mut()
             .map(|connection| &mut connection.upstream),
-        0..=LAST => return find(host, kind).and(Err(Status::BadArgument.into())),
-        _ => None,
+        // Nothing else can be changed, and what is not there is not found first.
+        _ => return find(host, kind).and(Err(Status::BadArgument.into())),
     };
     let held = held
         .filter(|stream| stream.held_by_guest)

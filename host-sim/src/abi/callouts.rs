@@ -1,5 +1,4 @@
-//! HTTP and gRPC callouts. This host has no gRPC clusters, so every gRPC call is
-//! answered as Envoy answers one to a cluster it does not know.
+//! HTTP calls, and what became of the last call of either kind.
 
 use std::time::Duration;
 
@@ -11,60 +10,12 @@ use crate::host::HostState;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     link_http(linker)?;
-    link_grpc_open(linker)?;
-    linker.func_wrap(
-        "env",
-        "proxy_grpc_send",
-        |_: Host<'_>, _: u32, _: u32, _: u32, _: u32| -> u32 { Status::NotFound as u32 },
-    )?;
-    for name in ["proxy_grpc_cancel", "proxy_grpc_close"] {
-        linker.func_wrap("env", name, |_: Host<'_>, _: u32| -> u32 {
-            Status::NotFound as u32
-        })?;
-    }
     linker.func_wrap(
         "env",
         "proxy_get_status",
         |mut host: Host<'_>, code_at: u32, ptr_at: u32, size_at: u32| {
             answer(last_status(&mut host, code_at, ptr_at, size_at))
         },
-    )?;
-    Ok(())
-}
-
-fn link_grpc_open(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    linker.func_wrap(
-        "env",
-        "proxy_grpc_call",
-        |_: Host<'_>,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32|
-         -> u32 { Status::ParseFailure as u32 },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_grpc_stream",
-        |_: Host<'_>,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32|
-         -> u32 { Status::ParseFailure as u32 },
     )?;
     Ok(())
 }
@@ -125,10 +76,10 @@ fn http_call(host: &mut Host<'_>, parts: &Parts, timeout: u32, token_at: u32) ->
     guest::write_u32(host, token_at, token)
 }
 
-/// What became of the last call without a response; later responses do not
-/// change it, as in Envoy.
+/// What became of the last call without a response; later responses do not change the
+/// code, as in Envoy. The text is there during the callback only.
 fn last_status(host: &mut Host<'_>, code_at: u32, ptr_at: u32, size_at: u32) -> Answer {
-    let (code, message) = host.data().call_status;
+    let (code, message) = host.data().call_status.clone();
     guest::write_u32(host, code_at, code)?;
     guest::hand_over(host, message.as_bytes(), ptr_at, size_at)
 }

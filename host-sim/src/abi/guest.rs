@@ -40,11 +40,21 @@ pub(super) fn write_u32(host: &mut Host<'_>, ptr: u32, value: u32) -> Answer {
 /// Gives `bytes` to the guest in memory the guest allocates, and stores where
 /// and how many. Nothing is allocated for no bytes: the pointer is then null.
 pub(super) fn hand_over(host: &mut Host<'_>, bytes: &[u8], ptr_at: u32, size_at: u32) -> Answer {
-    let size = u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess)?;
+    hand_over_at(host, bytes, ptr_at)?;
+    write_u32(host, size_at, size(bytes)?)
+}
+
+/// As [`hand_over`], to who does not ask how many.
+pub(super) fn hand_over_at(host: &mut Host<'_>, bytes: &[u8], ptr_at: u32) -> Answer {
+    let size = size(bytes)?;
     let ptr = if size == 0 { 0 } else { allocate(host, size)? };
     write(host, ptr, bytes)?;
-    write_u32(host, ptr_at, ptr)?;
-    write_u32(host, size_at, size)
+    write_u32(host, ptr_at, ptr)
+}
+
+/// How many bytes these are, as the guest counts.
+pub(super) fn size(bytes: &[u8]) -> Answer<u32> {
+    u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess.into())
 }
 
 fn allocate(host: &mut Host<'_>, size: u32) -> Answer<u32> {

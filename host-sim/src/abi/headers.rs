@@ -1,13 +1,16 @@
-//! Header maps. A network filter has those of a call's response, to be read
-//! during its callback; of all others Envoy says `BadArgument`.
+//! Header maps. A network filter has those of a call's response and the metadata of gRPC
+//! calls, to be read during their callbacks; of all others Envoy says `BadArgument`.
 
 use wasmtime::Linker;
 
 use super::{Answer, Host, Status, answer, guest, pairs};
+use crate::callouts::GrpcTold;
 use crate::host::HostState;
 
 const NO_MAP: u32 = Status::BadArgument as u32;
 
+const GRPC_INITIAL_METADATA: u32 = 4;
+const GRPC_TRAILING_METADATA: u32 = 5;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 const CALL_RESPONSE_TRAILERS: u32 = 7;
 const LAST: u32 = 7;
@@ -79,6 +82,14 @@ fn find<'a>(host: &'a Host<'_>, kind: u32) -> Answer<Option<&'a [(String, String
         CALL_RESPONSE_TRAILERS => Ok(response
             .map(|response| response.trailers.as_slice())
             .filter(|trailers| !trailers.is_empty())),
+        GRPC_INITIAL_METADATA => Ok(match &host.data().grpc_told {
+            Some(GrpcTold::InitialMetadata(pairs)) => Some(pairs),
+            _ => None,
+        }),
+        GRPC_TRAILING_METADATA => Ok(match &host.data().grpc_told {
+            Some(GrpcTold::TrailingMetadata(pairs)) => Some(pairs),
+            _ => None,
+        }),
         0..=LAST => Ok(None),
         _ => Err(Status::BadArgument.into()),
     }

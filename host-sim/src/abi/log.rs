@@ -4,9 +4,10 @@ use wasmtime::Linker;
 
 use super::{Answer, Host, Status, answer, guest};
 use crate::host::HostState;
+use crate::module::AbiVersion;
 use crate::observe::LogLevel;
 
-pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>, abi: AbiVersion) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
         "proxy_log",
@@ -14,6 +15,10 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
             answer(log(&mut host, level, text, text_len))
         },
     )?;
+    // Envoy has it for those only that speak 0.2.1.
+    if abi == AbiVersion::V0_2_0 {
+        return Ok(());
+    }
     linker.func_wrap(
         "env",
         "proxy_get_log_level",

@@ -1,5 +1,7 @@
 //! Counters, gauges and histograms.
 
+use std::sync::Arc;
+
 use wasmtime::Linker;
 
 use super::{Answer, Host, answer, guest};
@@ -17,7 +19,9 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         "env",
         "proxy_increment_metric",
         |host: Host<'_>, id: u32, offset: i64| {
-            let changed = host.data().shared.increment_metric(id, offset);
+            let state = host.data();
+            let metrics = &mut state.shared.metrics();
+            let changed = state.metric_ids.increment(metrics, id, offset);
             answer(changed.map_err(Into::into))
         },
     )?;
@@ -25,7 +29,10 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         "env",
         "proxy_record_metric",
         |host: Host<'_>, id: u32, value: u64| {
-            let recorded = host.data().shared.record_metric(id, value);
+            let state = host.data();
+            let recorded = state
+                .metric_ids
+                .record(&mut state.shared.metrics(), id, value);
             answer(recorded.map_err(Into::into))
         },
     )?;
@@ -39,11 +46,16 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 
 fn define(host: &mut Host<'_>, kind: u32, name: (u32, u32), id_at: u32) -> Answer {
     let name = guest::read_text(host, name.0, name.1)?;
-    let id = host.data().shared.define_metric(kind, &name)?;
+    let state = host.data_mut();
+    let shared = Arc::clone(&state.shared);
+    let id = state
+        .metric_ids
+        .define(&mut shared.metrics(), kind, &name)?;
     guest::write_u32(host, id_at, id)
 }
 
 fn get(host: &mut Host<'_>, id: u32, value_at: u32) -> Answer {
-    let value = host.data().shared.metric_value(id)?;
+    let state = host.data();
+    let value = state.metric_ids.value(&mut state.shared.metrics(), id)?;
     guest::write(host, value_at, &value.to_le_bytes())
 }

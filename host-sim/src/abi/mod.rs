@@ -1,11 +1,13 @@
 //! The proxy-wasm 0.2.1 hostcalls a network filter can make, one file per subject.
 //!
 //! Each answers with the status Envoy 1.40 answers with; calls that only make
-//! sense for HTTP filters get the status Envoy gives a network filter for them.
+//! sense for HTTP filters get the status Envoy gives a network filter for them. What each
+//! does is told in `ABI.md`, and held by the cases in `tests/tests/differential`.
 
 mod buffers;
 mod callouts;
 mod foreign;
+mod grpc;
 mod guest;
 mod headers;
 mod log;
@@ -19,6 +21,7 @@ mod time;
 use wasmtime::{Caller, Linker};
 
 use crate::host::HostState;
+use crate::module::AbiVersion;
 pub(crate) use crate::status::Status;
 
 /// A hostcall in progress: the guest's memory and the host's state.
@@ -51,12 +54,13 @@ fn answer(result: Answer) -> wasmtime::Result<u32> {
 }
 
 /// Defines every hostcall of module `env`.
-pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>, abi: AbiVersion) -> wasmtime::Result<()> {
     buffers::link(linker)?;
     callouts::link(linker)?;
     foreign::link(linker)?;
+    grpc::link(linker)?;
     headers::link(linker)?;
-    log::link(linker)?;
+    log::link(linker, abi)?;
     metrics::link(linker)?;
     properties::link(linker)?;
     shared::link(linker)?;

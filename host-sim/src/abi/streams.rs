@@ -22,7 +22,7 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
         "proxy_set_effective_context",
-        |mut host: Host<'_>, context: u32| answer(set_effective(&mut host, context)),
+        |mut host: Host<'_>, id: u32| answer(set_effective(&mut host, id)),
     )?;
     // Envoy answers Ok and does nothing for a network filter.
     linker.func_wrap(
@@ -64,11 +64,12 @@ fn close(host: &mut Host<'_>, kind: u32) -> Answer {
     }
 }
 
-fn set_effective(host: &mut Host<'_>, context: u32) -> Answer {
+fn set_effective(host: &mut Host<'_>, id: u32) -> Answer {
     let state = host.data_mut();
-    if !state.has_context(context) {
-        return Err(Status::BadArgument.into());
-    }
-    state.effective = context;
+    // 0 is the VM's own context in Envoy, and stands for none there too.
+    state.effective = match id {
+        0 => 0,
+        id => state.context(id).ok_or(Status::BadArgument)?,
+    };
     Ok(())
 }

@@ -12,7 +12,8 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         "env",
         "proxy_get_current_time_nanoseconds",
         |mut host: Host<'_>, time_at: u32| {
-            let nanos = host.data().now.as_unix_nanos().to_le_bytes();
+            let state = host.data();
+            let nanos = state.shared.wall_nanos(state.now).to_le_bytes();
             answer(guest::write(&mut host, time_at, &nanos))
         },
     )?;

@@ -35,6 +35,14 @@ pub enum HttpAnswer {
     Refused,
     /// The connection breaks before a response: Envoy's own 503.
     Reset,
+    /// The server resets the HTTP/2 stream before a response: Envoy's own 503.
+    ResetStream,
+    /// The stream breaks in the middle of a response: Envoy gives the filter nothing of
+    /// it, but a callback without headers.
+    Truncated {
+        /// The time from the call.
+        after: Duration,
+    },
     /// Nothing comes: Envoy's own 504 when the call's time is over.
     Never,
 }
@@ -100,10 +108,19 @@ impl HttpAnswer {
     /// come when they come.
     #[must_use]
     pub fn after(mut self, time: Duration) -> Self {
-        if let Self::Respond { after, .. } = &mut self {
+        if let Self::Respond { after, .. } | Self::Truncated { after } = &mut self {
             *after = time;
         }
         self
+    }
+
+    /// A response that breaks off in the middle, as late as this one would have come.
+    #[must_use]
+    pub fn truncated(self) -> Self {
+        match self {
+            Self::Respond { after, .. } => Self::Truncated { after },
+            other => other,
+        }
     }
 
     /// The same response, with these trailers.
@@ -122,7 +139,9 @@ impl HttpAnswer {
     ) -> (Duration, Option<HttpResponse>, CalloutOutcome) {
         let limit = timeout.unwrap_or(Duration::MAX);
         match self {
-            Self::Respond { after, .. } if after >= limit => timed_out(limit),
+            Self::Respond { after, .. } | Self::Truncated { after } if after >= limit => {
+                timed_out(limit)
+            }
             Self::Never => timed_out(limit),
             Self::Respond { response, after } if response.body.len() > LARGEST_BODY => {
                 drop(response);
@@ -132,6 +151,8 @@ impl HttpAnswer {
                 let outcome = CalloutOutcome::Answered(response.status);
                 (after, Some(served(response, after)), outcome)
             }
+            Self::Truncated { after } => (after, None, CalloutOutcome::Truncated),
+            Self::ResetStream => broken("remote reset", CalloutOutcome::Reset),
             Self::Refused => broken("remote connection failure", CalloutOutcome::Refused),
             Self::Reset => broken("connection termination", CalloutOutcome::Reset),
         }

@@ -54,6 +54,8 @@ pub enum CalloutOutcome {
     Refused,
     /// The filter was given Envoy's own 503: the connection broke.
     Reset,
+    /// The response broke off in the middle: the filter was called with nothing.
+    Truncated,
     /// The filter was given Envoy's own 504.
     TimedOut,
     /// The body was too large: the filter was called with nothing.

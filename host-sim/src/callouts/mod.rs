@@ -1,10 +1,12 @@
-//! HTTP calls to scripted clusters, on the virtual clock.
+//! HTTP and gRPC calls to scripted clusters, on the virtual clock.
 //!
-//! A cluster's [`Answerer`] is asked at once what will come of a call and when.
-//! The call then waits with the VM that made it, and dies with that VM.
+//! A cluster's [`Answerer`] or [`GrpcAnswerer`] is asked at once what will come of a call
+//! and when. The call then waits with the VM that made it, and dies with that VM.
 
 mod answer;
 mod call;
+mod grpc;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,6 +14,10 @@ use std::time::Duration;
 
 pub use answer::{Answerer, HttpAnswer, HttpResponse};
 pub use call::{Callout, CalloutOutcome, HttpRequest};
+pub use grpc::{
+    GrpcAnswerer, GrpcCallout, GrpcEvent, GrpcHeard, GrpcOutcome, GrpcRequest, GrpcSaid,
+};
+pub(crate) use streams::{GrpcKind, GrpcStreams, GrpcTold};
 
 use crate::chance::Chance;
 use crate::clock::Timestamp;
@@ -25,18 +31,22 @@ const REQUIRED: [&str; 3] = [":authority", ":method", ":path"];
 /// answer cannot hold the virtual clock still.
 const SHORTEST: Duration = Duration::from_nanos(1);
 
-/// A cluster that HTTP calls can name.
-pub(crate) enum Cluster {
-    /// Calls are answered.
-    Answering(Box<dyn Answerer>),
-    /// It has no hosts.
-    Empty,
+/// A cluster that calls can name.
+#[derive(Default)]
+pub(crate) struct Cluster {
+    /// Who answers HTTP calls; they are refused if nobody does.
+    pub(crate) http: Option<Box<dyn Answerer>>,
+    /// Who answers gRPC calls; they are refused if nobody does.
+    pub(crate) grpc: Option<Box<dyn GrpcAnswerer>>,
+    /// It has no hosts at all.
+    pub(crate) empty: bool,
 }
 
 /// Every cluster, and every call made; shared by all workers.
 pub(crate) struct Callouts {
     clusters: Mutex<BTreeMap<String, Cluster>>,
     made: Mutex<Vec<Callout>>,
+    grpc_made: Mutex<Vec<GrpcCallout>>,
     chance: Arc<Chance>,
 }
 
@@ -58,6 +68,7 @@ impl Callouts {
         Self {
             clusters: Mutex::new(clusters),
             made: Mutex::default(),
+            grpc_made: Mutex::default(),
             chance,
         }
     }
@@ -81,10 +92,15 @@ impl Callouts {
             .filter(|_| REQUIRED.iter().all(|name| request.header(name).is_some()));
         let (outcome, result) = match known {
             None => (CalloutOutcome::Rejected, Err(Status::BadArgument)),
-            Some(Cluster::Empty) => (CalloutOutcome::NoHosts, Err(Status::InternalFailure)),
-            Some(Cluster::Answering(answerer)) => {
-                let answer = answerer.answer(&request);
-                (CalloutOutcome::Pending, Ok(answer))
+            Some(Cluster { empty: true, .. }) => {
+                (CalloutOutcome::NoHosts, Err(Status::InternalFailure))
+            }
+            Some(Cluster { http, .. }) => {
+                let answer = http.as_mut().map(|http| http.answer(&request));
+                (
+                    CalloutOutcome::Pending,
+                    Ok(answer.unwrap_or(HttpAnswer::Refused)),
+                )
             }
         };
         let mut made = lock(&self.made);
@@ -123,6 +139,55 @@ impl Callouts {
 
     fn note(&self, place: usize, outcome: CalloutOutcome) {
         if let Some(callout) = lock(&self.made).get_mut(place) {
+            callout.outcome = outcome;
+        }
+    }
+
+    /// Whether a cluster has hosts; `None` if there is no such cluster.
+    pub(crate) fn has_hosts(&self, cluster: &str) -> Option<bool> {
+        let clusters = lock(&self.clusters);
+        clusters.get(cluster).map(|cluster| !cluster.empty)
+    }
+
+    /// What the server of a gRPC call says to this.
+    fn grpc_answer(&self, cluster: &str, request: &GrpcRequest, heard: GrpcHeard<'_>) -> GrpcSaid {
+        let mut clusters = lock(&self.clusters);
+        let grpc = clusters
+            .get_mut(cluster)
+            .and_then(|cluster| cluster.grpc.as_mut());
+        match (grpc, heard) {
+            (Some(grpc), heard) => grpc.hear(request, heard),
+            (None, GrpcHeard::Opened) => GrpcSaid::nothing().and(GrpcEvent::Refused),
+            (None, GrpcHeard::Message(_) | GrpcHeard::Ended) => GrpcSaid::nothing(),
+        }
+    }
+
+    /// Every gRPC call so far, in the order they were made.
+    pub(crate) fn grpc_made(&self) -> Vec<GrpcCallout> {
+        lock(&self.grpc_made).clone()
+    }
+
+    /// Notes a gRPC call, and gives its place.
+    fn note_grpc(&self, cluster: &str, worker: usize, request: &GrpcRequest) -> usize {
+        let mut made = lock(&self.grpc_made);
+        made.push(GrpcCallout {
+            cluster: cluster.to_owned(),
+            worker,
+            request: request.clone(),
+            sent: Vec::new(),
+            outcome: GrpcOutcome::Open,
+        });
+        made.len() - 1
+    }
+
+    fn note_sent(&self, place: usize, message: &[u8]) {
+        if let Some(callout) = lock(&self.grpc_made).get_mut(place) {
+            callout.sent.push(message.to_vec());
+        }
+    }
+
+    fn note_grpc_outcome(&self, place: usize, outcome: GrpcOutcome) {
+        if let Some(callout) = lock(&self.grpc_made).get_mut(place) {
             callout.outcome = outcome;
         }
     }

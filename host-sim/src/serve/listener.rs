@@ -1,5 +1,6 @@
 //! Taking connections and dealing them out to the workers.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::worker_thread::{self, Task};
 use super::{ServeError, ServeOptions};
+use crate::callouts::Callouts;
 use crate::listen;
 use crate::mta::Ending;
 use crate::plugin::Plugin;
@@ -111,6 +113,7 @@ fn tasks(options: &ServeOptions, stopped: &watch::Receiver<()>) -> Vec<Task> {
         log_level: options.log_level,
         ..Plugin::default()
     });
+    let callouts = Arc::new(Callouts::new(BTreeMap::new(), Arc::default()));
     let echo_clusters = Arc::new(options.echo_clusters.iter().cloned().collect());
     (0..workers)
         .map(|worker| Task {
@@ -118,7 +121,7 @@ fn tasks(options: &ServeOptions, stopped: &watch::Receiver<()>) -> Vec<Task> {
                 module: options.module.clone(),
                 plugin: Arc::clone(&plugin),
                 shared: Arc::clone(&shared),
-                callouts: None,
+                callouts: Arc::clone(&callouts),
                 echo_clusters: Arc::clone(&echo_clusters),
                 worker,
             },

@@ -257,7 +257,7 @@ impl Session {
         let (from, to) = stream.into_split();
         self.server = Some(from);
         self.to_server.half = Some(to);
-        hub.drive(|worker| worker.connected(context));
+        hub.drive(|worker| worker.connected(context, self.setting.upstream));
     }
 
     fn client_said(&mut self, read: io::Result<usize>, buffer: &[u8]) {

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use super::trace::Trace;
 use super::wire::Wire;
-use super::{Responder, Simulator};
-use crate::callouts::{Answerer, Callouts, Cluster};
+use super::{Responder, ServerState, Simulator};
+use crate::callouts::{Answerer, Callouts, Cluster, GrpcAnswerer};
 use crate::chance::{Chance, Order};
 use crate::clock::Timestamp;
 use crate::error::HostError;
 use crate::module::FilterModule;
 use crate::observe::LogLevel;
-use crate::plugin::Plugin;
+use crate::plugin::{FailurePolicy, Plugin};
 use crate::shared::Shared;
 use crate::worker::{Recipe, Worker};
 
@@ -87,6 +87,54 @@ impl Builder {
         self
     }
 
+    /// The plugin's `name`, which the filter may read as `plugin_name`.
+    #[must_use]
+    pub fn plugin_name(mut self, name: impl Into<String>) -> Self {
+        self.plugin.name = name.into();
+        self
+    }
+
+    /// The plugin's `root_id`, which the filter may read as `plugin_root_id`; empty by
+    /// default.
+    #[must_use]
+    pub fn root_id(mut self, root_id: impl Into<String>) -> Self {
+        self.plugin.root_id = root_id.into();
+        self
+    }
+
+    /// The VM's `vm_id`, which the filter may read as `plugin_vm_id`, and by which its
+    /// queues are resolved.
+    #[must_use]
+    pub fn vm_id(mut self, vm_id: impl Into<String>) -> Self {
+        self.plugin.vm_id = vm_id.into();
+        self
+    }
+
+    /// Envoy's `node`, which the filter may read as `xds.node.id` and `xds.node.cluster`;
+    /// empty by default.
+    #[must_use]
+    pub fn node(mut self, id: impl Into<String>, cluster: impl Into<String>) -> Self {
+        self.plugin.node_id = id.into();
+        self.plugin.node_cluster = cluster.into();
+        self
+    }
+
+    /// The name of the server's cluster, which the filter may read as
+    /// `xds.cluster_name` once the server is reached.
+    #[must_use]
+    pub fn server_cluster(mut self, name: impl Into<String>) -> Self {
+        self.plugin.cluster = name.into();
+        self
+    }
+
+    /// What becomes of new connections after a trap. By default each trap is followed
+    /// by a new VM, without back-off.
+    #[must_use]
+    pub fn failure_policy(mut self, policy: FailurePolicy) -> Self {
+        self.plugin.failure_policy = policy;
+        self
+    }
+
     /// How many workers, each with a VM; 1 by default, never none.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -142,15 +190,39 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn cluster(mut self, name: impl Into<String>, answerer: impl Answerer) -> Self {
-        let cluster = Cluster::Answering(Box::new(answerer));
-        self.clusters.insert(name.into(), cluster);
+        let cluster = self.clusters.entry(name.into()).or_default();
+        cluster.http = Some(Box::new(answerer));
         self
     }
 
-    /// A cluster without hosts: HTTP calls to it fail at once.
+    /// A cluster that the filter's gRPC calls and streams can name, and what it says; it
+    /// may answer HTTP calls, too. What it says comes while [`Simulator::advance`] moves
+    /// the clock.
+    ///
+    /// ```
+    /// use portcullis_host_sim::{GrpcHeard, GrpcRequest, GrpcSaid, Simulator};
+    ///
+    /// let builder = Simulator::builder("filter.wasm").grpc_cluster(
+    ///     "limits",
+    ///     |request: &GrpcRequest, heard: GrpcHeard<'_>| match (request.method.as_str(), heard) {
+    ///         ("Check", GrpcHeard::Message(_)) => GrpcSaid::message("ok").and_close(0, ""),
+    ///         (_, GrpcHeard::Opened) => GrpcSaid::close(12, "no such method"),
+    ///         _ => GrpcSaid::nothing(),
+    ///     },
+    /// );
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn grpc_cluster(mut self, name: impl Into<String>, answerer: impl GrpcAnswerer) -> Self {
+        let cluster = self.clusters.entry(name.into()).or_default();
+        cluster.grpc = Some(Box::new(answerer));
+        self
+    }
+
+    /// A cluster without hosts: calls to it fail at once.
     #[must_use]
     pub fn empty_cluster(mut self, name: impl Into<String>) -> Self {
-        self.clusters.insert(name.into(), Cluster::Empty);
+        self.clusters.entry(name.into()).or_default().empty = true;
         self
     }
 
@@ -304,7 +376,7 @@ impl Builder {
                 module: module.clone(),
                 plugin: Arc::clone(&plugin),
                 shared: Arc::clone(&shared),
-                callouts: Some(Arc::clone(&callouts)),
+                callouts: Arc::clone(&callouts),
                 echo_clusters: Arc::clone(&echo_clusters),
                 worker,
             };
@@ -329,6 +401,7 @@ impl Builder {
             wire: Wire::default(),
             doors: BTreeMap::new(),
             segments: self.segments,
+            server_state: ServerState::default(),
             server_delay: self.server_delay,
             responder: self.responder,
             trace: Trace::default(),

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Simulator;
 use super::responder::Heard;
 use super::wire::Input;
+use super::{ServerState, Simulator};
 use crate::chance::Order;
 use crate::clock::Timestamp;
 use crate::connection::End;
 use crate::mta::Flow;
 use crate::observe::ConnId;
 use crate::worker::{Effect, Upstream, Worker};
+
+/// Envoy's default `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What can happen next by itself, and on which worker.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +40,13 @@ impl Simulator {
             Input::ServerReached => {
                 // A server sees a client that has left meanwhile, too.
                 self.server_connections += 1;
+                self.endpoints.entry(conn).or_default().reached = true;
                 if worker.is_connecting(context) {
-                    worker.connected(context);
+                    worker.connected(context, server);
                     self.hear(conn, Heard::Connected);
                 }
             }
+            Input::ServerFailed => worker.connect_failed(context),
             Input::ServerWrote(bytes) => worker.server_bytes(context, server, &bytes),
             Input::ServerEnded(end) => worker.server_end(context, end),
         }
@@ -279,6 +284,18 @@ impl Simulator {
     /// The server accepts at once in the fixed order. Under a seed it is reached
     /// after a while, and what it was told to write before goes out then.
     fn connect(&mut self, conn: ConnId) {
+        match (self.server_state, self.chance.order()) {
+            (ServerState::Accepting, _) => {}
+            (ServerState::Silent, _) => {
+                return self.send(conn, CONNECT_TIMEOUT, Input::ServerFailed);
+            }
+            (ServerState::Refusing, Order::Fixed) => {
+                return self.deliver(conn, Input::ServerFailed);
+            }
+            (ServerState::Refusing, Order::Seeded(_)) => {
+                return self.send(conn, Duration::ZERO, Input::ServerFailed);
+            }
+        }
         match self.chance.order() {
             Order::Fixed => self.deliver(conn, Input::ServerReached),
             Order::Seeded(_) => {

@@ -68,6 +68,8 @@ pub(super) struct Endpoint {
     pub(super) client: Inbox,
     pub(super) server: Inbox,
     pub(super) upstream: Option<Upstream>,
+    /// Whether the server was reached.
+    pub(super) reached: bool,
     pub(super) summary: Option<Summary>,
     pub(super) ways: Ways,
     /// What the server was told to write before it was reached.

@@ -19,16 +19,30 @@ pub use builder::Builder;
 pub use endpoint::{Inbox, Piece, Taken};
 pub use responder::{Heard, Responder, Said};
 
-use crate::callouts::{Callout, Callouts};
+use crate::callouts::{Callout, Callouts, GrpcCallout};
 use crate::chance::{Chance, Order, Way};
 use crate::clock::Timestamp;
 use crate::connection::End;
+use crate::metrics::MetricValue;
 use crate::observe::{ConnId, LogLine, Summary, TrapReport};
 use crate::shared::Shared;
 use crate::worker::{Upstream, Worker};
 use endpoint::Endpoint;
 use trace::Trace;
 use wire::{Input, Wire};
+
+/// How the server meets a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerState {
+    /// It accepts.
+    #[default]
+    Accepting,
+    /// Nobody listens there: the client's connection is closed.
+    Refusing,
+    /// It does not answer: the client's connection is closed after the cluster's
+    /// `connect_timeout`, 5 seconds.
+    Silent,
+}
 
 /// A host, the filter in it, and both ends of every connection.
 ///
@@ -80,6 +94,7 @@ pub struct Simulator {
     /// The way to each worker's listening socket.
     doors: BTreeMap<usize, Way>,
     segments: Option<RangeInclusive<usize>>,
+    server_state: ServerState,
     server_delay: RangeInclusive<Duration>,
     responder: Option<Box<dyn Responder>>,
     trace: Trace,
@@ -185,6 +200,18 @@ impl Simulator {
         self.run_until(self.now.after(by));
     }
 
+    /// Sets the clock on the wall, which is what the filter reads as the time, forward or
+    /// back. Ticks, time limits and everything else here go by the time that passes, and
+    /// do not notice.
+    pub fn set_wall_clock(&mut self, to: Timestamp) {
+        self.shared.set_wall(self.now, to);
+    }
+
+    /// How the server meets connections from now on; it accepts them at first.
+    pub fn set_server(&mut self, server: ServerState) {
+        self.server_state = server;
+    }
+
     /// Moves the clock until nothing is on its way any more: no bytes, no queue's
     /// item, no answer to a call. Ticks fire meanwhile, and are not waited for.
     /// Gives up after `limit`; says whether it became quiet.
@@ -271,13 +298,31 @@ impl Simulator {
     /// Every metric by name: a counter's or gauge's value, a histogram's number of samples.
     #[must_use]
     pub fn metrics(&self) -> BTreeMap<String, u64> {
-        self.shared.metrics()
+        let metrics = self.shared.metrics();
+        let numbers = metrics
+            .all()
+            .map(|(name, value)| (name.to_owned(), value.number()));
+        numbers.collect()
+    }
+
+    /// Every metric, by name and then by kind: a counter and a gauge may share a name.
+    #[must_use]
+    pub fn metric_values(&self) -> Vec<(String, MetricValue)> {
+        let metrics = self.shared.metrics();
+        let values = metrics.all().map(|(name, value)| (name.to_owned(), value));
+        values.collect()
     }
 
     /// Every HTTP call the filter has made or tried to make, in order.
     #[must_use]
     pub fn callouts(&self) -> Vec<Callout> {
         self.callouts.made()
+    }
+
+    /// Every gRPC call and stream the filter has made, in order.
+    #[must_use]
+    pub fn grpc_callouts(&self) -> Vec<GrpcCallout> {
+        self.callouts.grpc_made()
     }
 
     /// The echo cluster this connection was routed to; `None` for one that went
@@ -288,6 +333,15 @@ impl Simulator {
             Upstream::Server => None,
             Upstream::Echo(name) => Some(name),
         }
+    }
+
+    /// Whether this connection has gone on to the server; one that the filter routed
+    /// elsewhere, or still holds, has not.
+    #[must_use]
+    pub fn reached_server(&self, conn: ConnId) -> bool {
+        self.endpoints
+            .get(&conn)
+            .is_some_and(|endpoint| endpoint.reached)
     }
 
     /// How many connections have reached the server.

@@ -74,6 +74,7 @@ impl fmt::Display for Input {
             Self::ClientWrote(bytes) => write!(f, "C> {}", Excerpt(bytes)),
             Self::ClientEnded(End::HalfClose) => f.write_str("C|"),
             Self::ClientEnded(End::Reset) => f.write_str("C!"),
+            Self::ServerFailed => f.write_str("server not reached"),
             Self::ServerReached => f.write_str("server reached"),
             Self::ServerWrote(bytes) => write!(f, "S> {}", Excerpt(bytes)),
             Self::ServerEnded(End::HalfClose) => f.write_str("S|"),

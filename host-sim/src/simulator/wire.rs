@@ -21,6 +21,8 @@ pub(super) enum Input {
     ClientEnded(End),
     /// The server accepts the connection.
     ServerReached,
+    /// The server could not be reached.
+    ServerFailed,
     /// The server writes.
     ServerWrote(Vec<u8>),
     /// The server ends its direction or is gone.
@@ -34,9 +36,10 @@ impl Input {
             Self::Opened { .. } | Self::ClientWrote(_) | Self::ClientEnded(_) => {
                 &mut ways.from_client
             }
-            Self::ServerReached | Self::ServerWrote(_) | Self::ServerEnded(_) => {
-                &mut ways.from_server
-            }
+            Self::ServerReached
+            | Self::ServerFailed
+            | Self::ServerWrote(_)
+            | Self::ServerEnded(_) => &mut ways.from_server,
         }
     }
 }

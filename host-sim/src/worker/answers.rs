@@ -1,4 +1,6 @@
-//! Answers to the filter's HTTP calls.
+//! Answers to the filter's HTTP and gRPC calls.
+
+use std::sync::Arc;
 
 use super::Worker;
 use crate::clock::Timestamp;
@@ -10,14 +12,45 @@ impl Worker {
         if self.vm.is_dead() {
             return None;
         }
+        let state = self.vm.state();
+        self.next_http_answer()
+            .into_iter()
+            .chain(state.grpc.next_due())
+            .min()
+    }
+
+    fn next_http_answer(&self) -> Option<Timestamp> {
         self.vm.state().calls.iter().map(|call| call.due).min()
+    }
+
+    /// Tells the filter what comes next: of HTTP and gRPC calls what is due first.
+    pub(crate) fn run_answer(&mut self) -> bool {
+        let (http, grpc) = (self.next_http_answer(), self.vm.state().grpc.next_due());
+        match (http, grpc) {
+            (Some(http), Some(grpc)) if grpc < http => self.run_grpc_answer(),
+            (None, Some(_)) => self.run_grpc_answer(),
+            _ => self.run_http_answer(),
+        }
+    }
+
+    /// Tells the root context one thing of a gRPC call, if one is due.
+    fn run_grpc_answer(&mut self) -> bool {
+        let state = self.vm.state_mut();
+        let (now, root) = (state.now, state.root_context);
+        let callouts = Arc::clone(&state.callouts);
+        let Some((token, told)) = state.grpc.next(&callouts, now) else {
+            return false;
+        };
+        self.call(root, |vm: &mut Vm| vm.grpc_told(token, told));
+        self.settle();
+        true
     }
 
     /// Tells the filter one answer, if one is due. The root context is told,
     /// whichever context made the call: it may have gone meanwhile.
-    pub(crate) fn run_answer(&mut self) -> bool {
+    fn run_http_answer(&mut self) -> bool {
         let now = self.vm.state().now;
-        let Some(due) = self.next_answer().filter(|due| *due <= now) else {
+        let Some(due) = self.next_http_answer().filter(|due| *due <= now) else {
             return false;
         };
         let state = self.vm.state_mut();
@@ -26,9 +59,7 @@ impl Worker {
         };
         let mut call = state.calls.remove(place);
         let (root, token) = (state.root_context, call.token);
-        if let Some(callouts) = &state.callouts {
-            callouts.answered(&call);
-        }
+        state.callouts.answered(&call);
         let response = call.response.take();
         self.call(root, |vm: &mut Vm| vm.http_call_response(token, response));
         self.settle();
@@ -39,9 +70,8 @@ impl Worker {
     pub(super) fn drop_calls(&mut self) {
         let state = self.vm.state_mut();
         for call in state.calls.drain(..) {
-            if let Some(callouts) = &state.callouts {
-                callouts.dropped(&call);
-            }
+            state.callouts.dropped(&call);
         }
+        state.grpc.drop_all(&state.callouts);
     }
 }

@@ -1,7 +1,7 @@
 //! Bytes through the filter, as Envoy's filter manager and TCP proxy move them.
 
 use super::{Effect, Worker};
-use crate::connection::{Phase, ReadClient};
+use crate::connection::{Filter, Phase, ReadClient};
 use crate::observe::CloseReason;
 use crate::vm::{Action, CloseBy};
 
@@ -31,6 +31,10 @@ impl Worker {
         let Some(connection) = self.connection_mut(context) else {
             return;
         };
+        if connection.filter == Filter::Nobody {
+            self.pass_downstream(context);
+            return;
+        }
         let stream = &mut connection.downstream;
         stream.held_by_guest = true;
         let (size, ended) = (size(&stream.bytes), stream.ended);
@@ -59,9 +63,13 @@ impl Worker {
         }
         stream.end_passed = stream.ended;
         let ended = stream.ended;
+        if connection.gone.server && !bytes.is_empty() {
+            self.close(context, CloseReason::ServerReset);
+            return;
+        }
         self.pass_upstreamwards(context, bytes, ended);
         self.drained.push_back(context);
-        self.close_if_both_ended(context);
+        self.close_if_both_ended(context, CloseBy::Remote);
     }
 
     /// Shows the filter the server's buffer. After Pause it waits for more bytes:
@@ -73,6 +81,11 @@ impl Worker {
         let Some(connection) = self.connection_mut(context) else {
             return;
         };
+        if connection.filter == Filter::Nobody {
+            self.pass_upstream(context);
+            self.close_if_both_ended(context, CloseBy::Host);
+            return;
+        }
         let stream = &mut connection.upstream;
         stream.held_by_guest = true;
         let (size, ended) = (size(&stream.bytes), stream.ended);
@@ -86,7 +99,7 @@ impl Worker {
         if ended && action.is_some() {
             self.call(context, |vm| vm.upstream_close(context, CloseBy::Unknown));
         }
-        self.close_if_both_ended(context);
+        self.close_if_both_ended(context, CloseBy::Host);
     }
 
     /// Passes the server's buffer on to the client. Bytes of a connection that was
@@ -101,6 +114,10 @@ impl Worker {
         let bytes = std::mem::take(&mut connection.upstream.bytes);
         let ended = connection.upstream.ended;
         connection.upstream.end_passed = ended;
+        if connection.gone.client && !bytes.is_empty() {
+            self.close(context, CloseReason::ClientReset);
+            return;
+        }
         connection.bytes_sent += bytes.len() as u64;
         if !bytes.is_empty() {
             self.emit(context, Effect::ToClient(bytes));
@@ -110,23 +127,28 @@ impl Worker {
         }
     }
 
-    /// Both directions of either side ended: Envoy closes the whole.
-    fn close_if_both_ended(&mut self, context: u32) {
+    /// Both directions of either side ended: Envoy closes the whole, by the side that
+    /// was the last.
+    fn close_if_both_ended(&mut self, context: u32, by: CloseBy) {
         let over = self.connection(context).is_some_and(|connection| {
             let (down, up) = (&connection.downstream, &connection.upstream);
             (down.ended && up.end_passed) || (up.ended && down.end_passed)
         });
         if over {
-            self.close(context, CloseReason::Finished);
+            self.close_by(context, CloseReason::Finished, by);
         }
     }
 
     /// A connection of a VM that died ends at its next data.
     fn fail_if_stale(&mut self, context: u32) -> bool {
         let (dead, generation) = (self.vm.is_dead(), self.vm.state().generation);
-        let stale = self
-            .connection(context)
-            .is_some_and(|connection| dead || connection.generation != generation);
+        let filter = self.connection(context).map(|connection| connection.filter);
+        let stale = match filter {
+            Some(Filter::Vm {
+                generation: own, ..
+            }) => dead || own != generation,
+            Some(Filter::Nobody) | None => false,
+        };
         if stale {
             self.fail(context);
         }

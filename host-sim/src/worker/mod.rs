@@ -7,23 +7,24 @@
 
 mod answers;
 mod deliver;
+mod load;
 mod route;
 mod settle;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::callouts::Callouts;
 use crate::clock::Timestamp;
-use crate::connection::{Connection, End, Phase};
+use crate::connection::{Connection, End, Filter, Phase};
 use crate::error::HostError;
-use crate::host::HostState;
 use crate::module::FilterModule;
 use crate::observe::{CloseReason, LogLine, Summary, TrapReport};
-use crate::plugin::Plugin;
+use crate::plugin::{FailurePolicy, Plugin};
 use crate::shared::Shared;
 use crate::vm::{Action, Vm};
+use load::fresh_state;
 
 /// Something the edge is to do for a connection.
 #[derive(Debug)]
@@ -68,8 +69,8 @@ pub(crate) struct Recipe {
     pub(crate) module: FilterModule,
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) shared: Arc<Shared>,
-    /// The clusters HTTP calls can name; `None` where there are none.
-    pub(crate) callouts: Option<Arc<Callouts>>,
+    /// The clusters that calls can name.
+    pub(crate) callouts: Arc<Callouts>,
     /// The names of clusters that lead to an echo.
     pub(crate) echo_clusters: Arc<BTreeSet<String>>,
     /// The worker's index.
@@ -80,6 +81,8 @@ pub(crate) struct Recipe {
 pub(crate) struct Worker {
     recipe: Recipe,
     vm: Vm,
+    /// When the VM was loaded, or last tried to be.
+    loaded: Timestamp,
     next_context: u32,
     outputs: VecDeque<Output>,
     traps: Vec<TrapReport>,
@@ -102,6 +105,7 @@ impl Worker {
         Ok(Self {
             recipe,
             vm,
+            loaded: now,
             next_context: root + 1,
             outputs: VecDeque::new(),
             traps: Vec::new(),
@@ -118,9 +122,6 @@ impl Worker {
 
     /// A client has connected. Gives the context it is known by.
     pub(crate) fn open(&mut self, peer: SocketAddr, local: SocketAddr) -> u32 {
-        if self.vm.is_dead() {
-            self.reload();
-        }
         let context = self.reserve();
         self.admit(context, peer, local);
         context
@@ -135,27 +136,35 @@ impl Worker {
 
     /// A client has connected, whose context was reserved.
     pub(crate) fn accept(&mut self, context: u32, peer: SocketAddr, local: SocketAddr) {
-        if self.vm.is_dead() {
-            self.reload();
-        }
         self.admit(context, peer, local);
     }
 
     fn admit(&mut self, context: u32, peer: SocketAddr, local: SocketAddr) {
+        self.reload_if_due();
+        let dead = self.vm.is_dead();
         let state = self.vm.state_mut();
-        let (root, generation) = (state.root_context, state.generation);
-        let connection = Connection::new(context, generation, peer, local);
-        state.connections.insert(context, connection);
-        if self.vm.is_dead() {
-            self.fail(context);
+        let filter = if dead {
+            Filter::Nobody
         } else {
-            self.call(context, |vm| vm.context_create(context, root));
-            let action = self.call(context, |vm| vm.new_connection(context));
-            if action == Some(Action::Continue) {
-                self.connect(context);
-            }
+            state.introduce(context)
+        };
+        let connection = Connection::new(context, filter, (peer, local), state.now);
+        state.connections.insert(context, connection);
+        match (dead, self.recipe.plugin.failure_policy) {
+            (false, _) => self.greet(context),
+            (true, FailurePolicy::Open) => self.connect(context),
+            (true, FailurePolicy::Closed | FailurePolicy::Reload { .. }) => self.fail(context),
         }
         self.settle();
+    }
+
+    fn greet(&mut self, context: u32) {
+        let root = self.vm.state().root_context;
+        self.call(context, |vm| vm.context_create(context, root));
+        let action = self.call(context, |vm| vm.new_connection(context));
+        if action == Some(Action::Continue) {
+            self.connect(context);
+        }
     }
 
     /// Whether the server is being connected to.
@@ -164,13 +173,22 @@ impl Worker {
         connection.is_some_and(|connection| connection.phase == Phase::Connecting)
     }
 
-    /// The server has been reached: bytes may flow.
-    pub(crate) fn connected(&mut self, context: u32) {
+    /// The server has been reached there: bytes may flow.
+    pub(crate) fn connected(&mut self, context: u32, server: SocketAddr) {
         if let Some(connection) = self.connection_mut(context)
             && connection.phase == Phase::Connecting
         {
             connection.phase = Phase::Open;
+            connection.server = Some(server);
             self.read_client(context);
+        }
+        self.settle();
+    }
+
+    /// The server could not be reached.
+    pub(crate) fn connect_failed(&mut self, context: u32) {
+        if self.is_connecting(context) {
+            self.close(context, CloseReason::ConnectFailed);
         }
         self.settle();
     }
@@ -201,7 +219,7 @@ impl Worker {
             && connection.phase == Phase::Open
             && connection.echo.is_none()
         {
-            connection.heard_server = Some(from);
+            connection.server = Some(from);
             connection.upstream.bytes.extend_from_slice(bytes);
             self.deliver_upstream(context);
         }
@@ -210,17 +228,19 @@ impl Worker {
 
     /// The server ended its direction or is gone.
     pub(crate) fn server_end(&mut self, context: u32, end: End) {
-        let open = self.connection_mut(context).filter(|connection| {
-            let heard = connection.phase == Phase::Open && !connection.upstream.ended;
-            heard && connection.echo.is_none()
-        });
+        let open = self
+            .connection_mut(context)
+            .filter(|connection| connection.phase == Phase::Open && connection.echo.is_none());
         match (open, end) {
-            (Some(connection), End::HalfClose) => {
+            (Some(connection), End::Reset) if connection.upstream.ended => {
+                connection.gone.server = true;
+            }
+            (Some(connection), End::HalfClose) if !connection.upstream.ended => {
                 connection.upstream.ended = true;
                 self.deliver_upstream(context);
             }
             (Some(_), End::Reset) => self.close(context, CloseReason::ServerReset),
-            (None, _) => {}
+            (Some(_), End::HalfClose) | (None, _) => {}
         }
         self.settle();
     }
@@ -307,56 +327,5 @@ impl Worker {
 
     fn emit(&mut self, context: u32, effect: Effect) {
         self.outputs.push_back(Output { context, effect });
-    }
-
-    /// Makes a new VM in place of the dead one (Envoy's `FAIL_RELOAD`). The
-    /// connections stay known, to be closed at their next data.
-    fn reload(&mut self) {
-        let old = self.vm.state();
-        let root = self.next_context;
-        let state = fresh_state(&self.recipe, old.now, root, old.generation + 1);
-        self.next_context += 1;
-        match Vm::start(&self.recipe.module, state) {
-            Ok(mut vm) => {
-                let old = self.vm.state_mut();
-                let new = vm.state_mut();
-                new.connections = std::mem::take(&mut old.connections);
-                let mut logs = std::mem::take(&mut old.logs);
-                logs.append(&mut new.logs);
-                new.logs = logs;
-                self.vm = vm;
-            }
-            Err(error) => self.traps.push(TrapReport {
-                at: self.vm.state().now,
-                worker: self.recipe.worker,
-                context: root,
-                callback: "reload",
-                message: error.to_string(),
-            }),
-        }
-    }
-}
-
-fn fresh_state(recipe: &Recipe, now: Timestamp, root: u32, generation: u32) -> HostState {
-    HostState {
-        plugin: Arc::clone(&recipe.plugin),
-        shared: Arc::clone(&recipe.shared),
-        worker: recipe.worker,
-        generation,
-        now,
-        root_context: root,
-        current: root,
-        effective: 0,
-        connections: BTreeMap::new(),
-        logs: Vec::new(),
-        tick: None,
-        callouts: recipe.callouts.clone(),
-        calls: Vec::new(),
-        last_token: 0,
-        response: None,
-        call_status: (0, ""),
-        after_calls: VecDeque::new(),
-        memory: None,
-        allocate: None,
     }
 }

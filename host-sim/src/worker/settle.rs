@@ -44,13 +44,17 @@ impl Worker {
 
     /// Closes a connection after what was written to the client before.
     pub(super) fn close(&mut self, context: u32, reason: CloseReason) {
+        let by = match reason {
+            CloseReason::ClientReset => CloseBy::Remote,
+            _ => CloseBy::Host,
+        };
+        self.close_by(context, reason, by);
+    }
+
+    pub(super) fn close_by(&mut self, context: u32, reason: CloseReason, by: CloseBy) {
         if !self.mark_closed(context, reason) {
             return;
         }
-        let by = match reason {
-            CloseReason::ClientReset | CloseReason::Finished => CloseBy::Remote,
-            _ => CloseBy::Host,
-        };
         if self.vm.state().has_context(context) {
             self.call(context, |vm| vm.downstream_close(context, by));
         }
@@ -92,7 +96,7 @@ impl Worker {
         if !self.vm.is_dead() && self.vm.state().has_context(context) {
             self.call(context, |vm| vm.end_context(context));
         }
-        let Some(connection) = self.vm.state_mut().connections.remove(&context) else {
+        let Some(connection) = self.vm.state_mut().take_leave(context) else {
             return;
         };
         if let Phase::Closed(reason) = connection.phase {
