@@ -24,7 +24,9 @@ pub(super) struct Updates {
 }
 
 impl Admin {
-    pub(super) fn at(address: SocketAddr) -> Self {
+    /// A client of the interface that listens here.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .proxy(None);
