@@ -45,13 +45,15 @@ PORTCULLIS_WASM := $(TARGET)/portcullis.wasm
 PORTCULLIS_HOST_SIM := $(TARGET)/debug/host-sim
 PORTCULLIS_ENVOY = $(shell $(SETUP)/envoy --path)
 PORTCULLIS_PYTHON = $(shell $(SETUP)/python-clients --path)
+PORTCULLIS_KUBERNETES = $(shell $(SETUP)/kubernetes --path)
 export WASM_TOOLCHAIN PORTCULLIS_CACHE
 # A failed expectation says what it is; where anyhow was called tells nothing more.
 export RUST_LIB_BACKTRACE ?= 0
 
 # What the launcher, the demo and the tests are told.
 WHERE = PORTCULLIS_WASM='$(PORTCULLIS_WASM)' PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' \
-	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)'
+	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)' \
+	PORTCULLIS_KUBERNETES='$(PORTCULLIS_KUBERNETES)'
 
 # Always the same selection: cargo unites features over what is selected, tests'
 # dependencies included once any test is, and another one would compile wasmtime
@@ -83,7 +85,7 @@ demo: wasm build setup-envoy ## play the attack without and with the guard
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-demo' $(DEMO_ARGS)
 
 .PHONY: test
-test: wasm setup-envoy setup-packages setup-python-clients setup-node setup-wasm-bindgen-runner ## every test: native, wasm32 in Node, real Envoy and Postfix
+test: wasm setup-envoy setup-packages setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes ## every test: native, wasm32 in Node, real Envoy and Postfix
 	@$(WHERE) CARGO_FLAGS='$(CARGO_FLAGS)' scripts/test-all $(NATIVE)
 
 .PHONY: test-counts
@@ -113,6 +115,10 @@ build: setup-rust ## build the native programs: host-sim, launcher, demo
 schema: setup-rust ## write envoy/policy.schema.json from the policy's types
 	@scripts/schema --write $(CARGO_FLAGS) $(NATIVE)
 
+.PHONY: manifests
+manifests: build ## write the generated files of envoy/kubernetes
+	@'$(TARGET)/debug/portcullis-manifests'
+
 # -- Checking ----------------------------------------------------------------
 
 .PHONY: lint
@@ -141,8 +147,12 @@ test-wasm-node: setup-wasm-toolchain setup-node setup-wasm-bindgen-runner ## the
 	@scripts/test-wasm-node $(CARGO_FLAGS)
 
 .PHONY: test-e2e
-test-e2e: wasm build setup-envoy setup-packages setup-python-clients ## only the tests on real Envoy and real servers
+test-e2e: wasm build setup-envoy setup-packages setup-python-clients setup-kubernetes ## only the tests on real Envoy and real servers
 	@$(WHERE) cargo test $(CARGO_FLAGS) $(NATIVE) $(E2E) --no-fail-fast
+
+.PHONY: kubernetes-check
+kubernetes-check: setup-rust setup-kubernetes ## the manifests: built, valid for three versions, secure
+	@$(WHERE) cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test kubernetes
 
 .PHONY: wasm-check
 wasm-check: wasm ## size, imports, exports and freshness of the .wasm
@@ -154,7 +164,7 @@ schema-check: setup-rust ## fails when envoy/policy.schema.json is stale
 
 # -- Set-up ------------------------------------------------------------------
 
-STEPS := rust wasm-toolchain wasm-opt envoy packages python-clients node wasm-bindgen-runner
+STEPS := rust wasm-toolchain wasm-opt envoy packages python-clients node wasm-bindgen-runner kubernetes
 
 .PHONY: setup
 setup: $(STEPS:%=setup-%) ## install all that the targets above need (they do it themselves, too)

@@ -56,7 +56,15 @@ impl Store {
             fs::read_to_string(&path).map_err(Error::file(path))
         };
         let webdis = serde_json::from_str(&read("webdis.json")?).unwrap_or_default();
-        let mut store = Self::run(read("redis.conf")?, webdis)?;
+        Self::configured(read("redis.conf")?, webdis)
+    }
+
+    /// Starts both with these configurations, of which only addresses and places are changed.
+    ///
+    /// # Errors
+    /// As [`Store::start`].
+    pub fn configured(redis_conf: String, webdis: Value) -> Result<Self, Error> {
+        let mut store = Self::run(redis_conf, webdis)?;
         // It answers nobody without a password; that it says so is an answer.
         let (process, at) = (&mut store.webdis, store.webdis_at);
         wait_for("Webdis to listen", PATIENCE, || {

@@ -14,6 +14,7 @@ pub mod envoy;
 mod error;
 pub mod fleet;
 pub mod host_sim;
+pub mod kubernetes;
 
 pub mod launch;
 pub mod ledger;

@@ -33,6 +33,12 @@ pub fn dnsbl() -> PathBuf {
     repository().join("envoy/dnsbl")
 }
 
+/// `envoy/kubernetes`: the manifests.
+#[must_use]
+pub fn kubernetes() -> PathBuf {
+    repository().join("envoy/kubernetes")
+}
+
 /// The built filter: `PORTCULLIS_WASM`, else `target/portcullis.wasm`.
 ///
 /// # Errors
@@ -88,6 +94,25 @@ pub fn python() -> Result<PathBuf, Error> {
         usual,
         "make setup",
     )
+}
+
+/// What checks manifests: `PORTCULLIS_KUBERNETES`, else where `make setup` puts it. In it are
+/// `kubectl`, a virtual environment `venv`, and the schemas of custom resources, `crd-schemas`.
+///
+/// # Errors
+/// [`Error::Missing`] if it is not installed.
+pub fn kubernetes_tools() -> Result<PathBuf, Error> {
+    const VARIABLE: &str = "PORTCULLIS_KUBERNETES";
+    let home = env::var_os(VARIABLE).map_or_else(|| cache().join("kubernetes"), PathBuf::from);
+    if home.join("installed").is_file() {
+        return std::path::absolute(&home).map_err(Error::file(home));
+    }
+    Err(Error::Missing {
+        what: "what checks Kubernetes manifests",
+        path: home,
+        variable: VARIABLE,
+        mend: "make setup",
+    })
 }
 
 /// A program of a Debian package, on the path or in the directories of system programs.

@@ -71,7 +71,7 @@ impl Admin {
     }
 
     /// Whether Envoy serves.
-    pub(super) fn ready(&self) -> bool {
+    pub(crate) fn ready(&self) -> bool {
         self.get("/ready").is_ok()
     }
 

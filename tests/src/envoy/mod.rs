@@ -4,7 +4,7 @@
 mod admin;
 mod config;
 mod process;
-mod render;
+pub(crate) mod render;
 
 pub use admin::Admin;
 pub use config::{EnvoyConfig, FromClients, Guard, HostPort, ServiceAt, ToServer};

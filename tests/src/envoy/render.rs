@@ -82,7 +82,7 @@ pub(super) fn discovery(listener: &Value) -> Value {
     json!({ "resources": [resource] })
 }
 
-fn template() -> Result<Value, Error> {
+pub(crate) fn template() -> Result<Value, Error> {
     let path = paths::envoy_yaml();
     let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
     serde_saphyr::from_str(&text).map_err(|error| Error::Content {
@@ -189,20 +189,20 @@ fn fill_cluster(cluster: &mut Value, config: &EnvoyConfig) -> Result<(), Error> 
     )
 }
 
-fn socket_address(host: &str, port: u16) -> Value {
+pub(crate) fn socket_address(host: &str, port: u16) -> Value {
     json!({ "socket_address": { "address": host, "port_value": port } })
 }
 
 /// Replaces what the file has at `pointer`; a place it does not have is an error, so that the file
 /// and this renderer cannot drift apart unseen.
-fn set(tree: &mut Value, pointer: &str, value: Value) -> Result<(), Error> {
+pub(crate) fn set(tree: &mut Value, pointer: &str, value: Value) -> Result<(), Error> {
     let place = tree.pointer_mut(pointer).ok_or_else(|| lacks(pointer))?;
     *place = value;
     Ok(())
 }
 
 /// Takes the entry with this name out of the list at `pointer`.
-fn take_named(tree: &mut Value, pointer: &str, name: &str) -> Result<Value, Error> {
+pub(crate) fn take_named(tree: &mut Value, pointer: &str, name: &str) -> Result<Value, Error> {
     let list = tree.pointer_mut(pointer).and_then(Value::as_array_mut);
     let list = list.ok_or_else(|| lacks(pointer))?;
     let named = |entry: &Value| entry.get("name").and_then(Value::as_str) == Some(name);

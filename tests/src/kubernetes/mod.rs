@@ -1,0 +1,12 @@
+//! The manifests of `envoy/kubernetes`: the files that are generated for them, and what `kubectl`
+//! makes of them, checked and run without a cluster.
+
+mod container;
+mod generate;
+mod manifests;
+mod replica;
+
+pub use container::Container;
+pub use generate::{Generated, generate};
+pub use manifests::Manifests;
+pub use replica::{Replica, Services};
