@@ -51,9 +51,11 @@ impl Container {
         };
         for mount in list(spec, "/volumeMounts") {
             let volume = list(pod, "/volumes").find(|one| one.get("name") == mount.get("name"));
-            let place = text(mount, "/mountPath").unwrap_or_default();
+            let directory = container.path(text(mount, "/mountPath").unwrap_or_default());
+            fs::create_dir_all(&directory).map_err(Error::file(&directory))?;
+            // A claim's volume is not listed, and empty.
             if let Some(volume) = volume {
-                container.fill(manifests, volume, place)?;
+                fill(&directory, manifests, volume)?;
             }
         }
         Ok(container)
@@ -104,30 +106,28 @@ impl Container {
             word.to_owned()
         }
     }
+}
 
-    fn fill(&self, manifests: &Manifests, volume: &Value, mount: &str) -> Result<(), Error> {
-        let directory = self.path(mount);
-        fs::create_dir_all(&directory).map_err(Error::file(&directory))?;
-        if let Some(name) = text(volume, "/configMap/name") {
-            let data = manifests.object("ConfigMap", name)?.get("data");
-            return write_all(&directory, data, |_, value| Some(value.as_bytes().to_vec()));
-        }
-        if let Some(name) = text(volume, "/secret/secretName") {
-            let data = manifests.object("Secret", name)?.get("data");
-            let chosen: Vec<_> = list(volume, "/secret/items")
-                .filter_map(|item| text(item, "/key"))
-                .collect();
-            return write_all(&directory, data, |key, value| {
-                let wanted = chosen.is_empty() || chosen.contains(&key);
-                wanted.then(|| BASE64_STANDARD.decode(value.replace('\n', "")).ok())?
-            });
-        }
-        if volume.get("name").and_then(Value::as_str) == Some("filter") {
-            let to = directory.join("plugin.wasm");
-            fs::copy(paths::wasm()?, &to).map_err(Error::file(to))?;
-        }
-        Ok(())
+/// Puts into the directory what a volume holds.
+fn fill(directory: &Path, manifests: &Manifests, volume: &Value) -> Result<(), Error> {
+    if let Some(name) = text(volume, "/configMap/name") {
+        let data = manifests.object("ConfigMap", name)?.get("data");
+        return write_all(directory, data, |_, value| Some(value.as_bytes().to_vec()));
     }
+    if let Some(name) = text(volume, "/secret/secretName") {
+        let data = manifests.object("Secret", name)?.get("data");
+        let items = list(volume, "/secret/items");
+        let chosen: Vec<_> = items.filter_map(|item| text(item, "/key")).collect();
+        return write_all(directory, data, |key, value| {
+            let wanted = chosen.is_empty() || chosen.contains(&key);
+            wanted.then(|| BASE64_STANDARD.decode(value.replace('\n', "")).ok())?
+        });
+    }
+    if text(volume, "/name") == Some("filter") {
+        let to = directory.join("plugin.wasm");
+        fs::copy(paths::wasm()?, &to).map_err(Error::file(to))?;
+    }
+    Ok(())
 }
 
 /// Writes the entries of a ConfigMap or Secret that `decode` gives octets for.

@@ -157,6 +157,8 @@ impl Replica {
         command.args(arguments);
         // In a pod the administration interface is on loopback itself.
         command.env("PORTCULLIS_ADMIN", self.address.to_string());
+        // There is no load balancer here that learns slowly.
+        command.env("PORTCULLIS_DRAIN_SETTLE", "1");
         Process::start("drain.sh", command, &self.container.path("drain.log"))
     }
 }

@@ -1,0 +1,255 @@
+//! Envoy as the manifests configure it, taken out of them and started on loopback addresses: it is
+//! accepted, and it guards real SMTP.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests say what they expect by failing"
+)]
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpStream},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use portcullis_tests::{
+    deadline::{PATIENCE, Seen, wait_for},
+    dnsbl::free_port,
+    fleet::Store,
+    kubernetes::{Container, Manifests, Replica, Services},
+    paths,
+    postfix::{Postfix, Service},
+    process::Process,
+    smtp::Client,
+    stand::rcpt,
+};
+
+fn overlay(name: &str) -> Result<Manifests> {
+    let directory = paths::kubernetes().join("overlays").join(name);
+    Ok(Manifests::build(&directory)?)
+}
+
+/// Redis and Webdis, as the Secret of the manifests configures them.
+fn store(manifests: &Manifests) -> Result<Store> {
+    let redis = Container::of(manifests, "StatefulSet", "portcullis-store", "redis")?;
+    let configuration = |name| redis.read(&format!("/etc/portcullis/{name}"));
+    let webdis = serde_json::from_str(&configuration("webdis.json")?)?;
+    let data = redis.path("/data").display().to_string();
+    let redis_conf = configuration("redis.conf")?.replace("/data", &data);
+    Ok(Store::configured(redis_conf, webdis)?)
+}
+
+/// Services of which only the mail server is there.
+fn only(mail_server: SocketAddr) -> Result<Services> {
+    let nobody = free_port()?;
+    Ok(Services {
+        mail_server,
+        resolver: nobody,
+        store: nobody,
+    })
+}
+
+fn get(at: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(at)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Says these lines and expects these codes.
+fn converse(client: &mut Client, dialogue: &[(&str, u16)]) -> Result<()> {
+    for (line, code) in dialogue {
+        let reply = client.command(line)?;
+        ensure!(reply.code == *code, "{line}: {reply:?}");
+    }
+    Ok(())
+}
+
+const MAIL: [(&str, u16); 6] = [
+    ("EHLO sender.example.org", 250),
+    ("MAIL FROM:<sender@example.org>", 250),
+    ("RCPT TO:<alice@example.test>", 250),
+    ("DATA", 354),
+    ("Subject: x\r\n\r\nx\r\n.", 250),
+    ("QUIT", 221),
+];
+
+/// Guesses names; how many until 421.
+fn guess(client: &mut Client) -> Result<usize> {
+    converse(client, &MAIL[..2])?;
+    for name in 1..=20 {
+        if client.command(&rcpt(&format!("guess{name}")))?.code == 421 {
+            return Ok(name);
+        }
+    }
+    Ok(20)
+}
+
+#[test]
+fn envoy_accepts_what_each_overlay_configures() -> Result<()> {
+    let services = only(free_port()?)?;
+    let mut seen: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(paths::kubernetes().join("overlays"))? {
+        let name = entry?.file_name().into_string().unwrap_or_default();
+        let manifests = overlay(&name)?;
+        let configuration = manifests.generated("ConfigMap", "portcullis-envoy")?;
+        let text = configuration["data"]["envoy.yaml"].as_str().unwrap();
+        if seen.iter().any(|before| before == text) {
+            continue;
+        }
+        seen.push(text.to_owned());
+        let container = Replica::container(&manifests, Replica::own_address(), &services)?;
+        let output = Command::new(paths::envoy()?)
+            .args(["--mode", "validate", "--config-path"])
+            .arg(container.path("/etc/portcullis/envoy.yaml"))
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{name}: {said}");
+    }
+    ensure!(seen.len() >= 4, "only {} configurations differ", seen.len());
+    Ok(())
+}
+
+#[test]
+fn the_demo_takes_mail_cuts_guesses_and_tells_the_other_replica() -> Result<()> {
+    let manifests = overlay("demo")?;
+    let store = store(&manifests)?;
+    let server = Container::of(&manifests, "Deployment", "demo-mail-server", "mail-server")?;
+    let mail_server = free_port()?;
+    let words = server.words("");
+    let mut command = Command::new(paths::on_path("python3")?);
+    let arguments = words.iter().skip(1).map(|word| match word.as_str() {
+        "2525" => mail_server.port().to_string(),
+        other => other.to_owned(),
+    });
+    command.args(arguments);
+    let _server = Process::start("mail_server.py", command, &server.path("log"))?;
+    let greets = || Client::greeted(mail_server).is_ok();
+    wait_for("the demo's mail server", PATIENCE, || {
+        Ok(if greets() {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(String::new())
+        })
+    })?;
+
+    let services = Services {
+        store: store.address(),
+        ..only(mail_server)?
+    };
+    let start = || Replica::start(&manifests, Replica::own_address(), &services);
+    let (here, there) = (start()?, start()?);
+    let (smtp, status) = (here.port("smtp")?, here.port("status")?);
+    converse(&mut Client::greeted(smtp)?, &MAIL)?;
+
+    let bot: IpAddr = "127.61.0.1".parse()?;
+    let mut session = Client::connect_from(bot, smtp)?;
+    session.reply()?;
+    assert_eq!(guess(&mut session)?, 5);
+    wait_for("the other replica to refuse the bot", PATIENCE, || {
+        let code = Client::connect_from(bot, there.port("smtp")?)?
+            .reply()?
+            .code;
+        Ok(match code {
+            421 => Seen::Done(()),
+            other => Seen::NotYet(other.to_string()),
+        })
+    })?;
+
+    for (path, begin) in [
+        ("/ready", "HTTP/1.1 200"),
+        ("/live", "HTTP/1.1 200"),
+        // What could do harm is on loopback only.
+        ("/quitquitquit", "HTTP/1.1 404"),
+        ("/config_dump", "HTTP/1.1 404"),
+    ] {
+        let answer = get(status, path)?;
+        ensure!(answer.starts_with(begin), "{path}: {answer}");
+    }
+    // What alerts and dashboard use of Envoy's own.
+    let page = get(status, "/stats/prometheus")?;
+    for metric in [
+        "portcullis_sessions_total",
+        "envoy_listener_downstream_cx_active{envoy_listener_address=",
+        "envoy_listener_downstream_global_cx_overflow",
+        "envoy_cluster_upstream_cx_connect_fail{envoy_cluster_name=\"mta\"}",
+        "envoy_server_memory_physical_size",
+    ] {
+        ensure!(page.contains(metric), "no {metric}");
+    }
+    Ok(())
+}
+
+#[test]
+fn behind_a_balancer_the_clients_address_is_the_one_it_tells() -> Result<()> {
+    let manifests = overlay("proxy-protocol")?;
+    let postfix = Postfix::start()?;
+    let services = only(postfix.address(Service::Unknown550))?;
+    let replica = Replica::start(&manifests, Replica::own_address(), &services)?;
+    let port = manifests.object("Service", "portcullis")?["spec"]["ports"][0]["targetPort"].clone();
+    let at = replica.port(port.as_str().context("no named port")?)?;
+    // Only the networks of the overlay may tell anything, and loopback is none of them.
+    let mut stranger = Client::connect(at)?;
+    stranger.send("PROXY TCP4 203.0.113.7 192.0.2.25 40000 25\r\n")?;
+    assert_eq!(stranger.read_until_closed()?, "");
+
+    // With the base's own setting, loopback may.
+    let manifests = Manifests::build(&paths::kubernetes().join("base"))?;
+    let replica = Replica::start(&manifests, Replica::own_address(), &services)?;
+    let mut told = Client::connect(replica.port("smtp-proxy")?)?;
+    told.send("PROXY TCP4 203.0.113.7 192.0.2.25 40000 25\r\n")?;
+    told.reply()?;
+    assert_eq!(guess(&mut told)?, 5);
+    wait_for("the session in the access log", PATIENCE, || {
+        let log = std::fs::read_to_string(replica.access_log()).unwrap_or_default();
+        Ok(if log.contains("\"client\":\"203.0.113.7:40000\"") {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(log)
+        })
+    })?;
+    Ok(())
+}
+
+#[test]
+fn a_pod_that_ends_lets_its_sessions_finish() -> Result<()> {
+    let manifests = Manifests::build(&paths::kubernetes().join("base"))?;
+    let postfix = Postfix::start()?;
+    let services = only(postfix.address(Service::Unknown550))?;
+    let mut replica = Replica::start(&manifests, Replica::own_address(), &services)?;
+    let (smtp, status) = (replica.port("smtp")?, replica.port("status")?);
+    let mut open = Client::greeted(smtp)?;
+    converse(&mut open, &MAIL[..4])?;
+
+    let mut hook = replica.drain()?;
+    wait_for("the pod to say that it is not ready", PATIENCE, || {
+        let answer = get(status, "/ready").unwrap_or_default();
+        Ok(if answer.starts_with("HTTP/1.1 503") {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(answer)
+        })
+    })?;
+    // Alive all the same, or the kubelet would kill it.
+    ensure!(get(status, "/live")?.starts_with("HTTP/1.1 200"));
+    // Who still comes, since not everybody knows yet, is served.
+    converse(&mut Client::greeted(smtp)?, &MAIL)?;
+    // Longer than the hook waits at least.
+    std::thread::sleep(Duration::from_millis(1500));
+    hook.still_runs()?;
+    converse(&mut open, &MAIL[4..])?;
+    drop(open);
+    ensure!(hook.wait(PATIENCE)?.success());
+    replica.process().signal(Signal::SIGTERM)?;
+    replica.process().wait(PATIENCE)?;
+    assert_eq!(postfix.log().wait_for_messages(2)?, 2);
+    Ok(())
+}
