@@ -115,6 +115,10 @@ build: setup-rust ## build the native programs: host-sim, launcher, demo
 schema: setup-rust ## write envoy/policy.schema.json from the policy's types
 	@scripts/schema --write $(CARGO_FLAGS) $(NATIVE)
 
+.PHONY: image
+image: wasm setup-image ## an OCI image of the filter in target/image, and its digest
+	@scripts/image '$(PORTCULLIS_WASM)' '$(TARGET)/image' $(CARGO_FLAGS)
+
 .PHONY: manifests
 manifests: build ## write the generated files of envoy/kubernetes
 	@'$(TARGET)/debug/portcullis-manifests'
@@ -184,3 +188,8 @@ setup-dnsbl:
 .PHONY: setup-fleet
 setup-fleet:
 	@$(SETUP)/packages redis-server webdis
+
+# What `make image` needs of the packages.
+.PHONY: setup-image
+setup-image:
+	@$(SETUP)/packages buildah
