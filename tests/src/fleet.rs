@@ -65,15 +65,9 @@ impl Store {
     /// As [`Store::start`].
     pub fn configured(redis_conf: String, webdis: Value) -> Result<Self, Error> {
         let mut store = Self::run(redis_conf, webdis)?;
-        // It answers nobody without a password; that it says so is an answer.
-        let (process, at) = (&mut store.webdis, store.webdis_at);
-        wait_for("Webdis to listen", PATIENCE, || {
-            process.still_runs()?;
-            Ok(match TcpStream::connect(at) {
-                Ok(_) => Seen::Done(()),
-                Err(error) => Seen::NotYet(error.to_string()),
-            })
-        })?;
+        // It answers nobody without a password.
+        let at = store.webdis_at;
+        store.listens(at)?;
         Ok(store)
     }
 
@@ -156,7 +150,7 @@ impl Store {
     /// As [`Store::start`].
     pub fn start_redis(&mut self) -> Result<(), Error> {
         self.redis = start_redis(&self.directory)?;
-        self.answers()
+        self.listens(self.redis_at)
     }
 
     /// Stops or continues Webdis, which then answers nobody but lets everybody connect.
@@ -174,6 +168,16 @@ impl Store {
     pub fn still_runs(&mut self) -> Result<(), Error> {
         self.redis.still_runs()?;
         self.webdis.still_runs()
+    }
+
+    fn listens(&mut self, at: SocketAddr) -> Result<(), Error> {
+        wait_for("the store to listen", PATIENCE, || {
+            self.still_runs()?;
+            Ok(match TcpStream::connect(at) {
+                Ok(_) => Seen::Done(()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            })
+        })
     }
 
     fn answers(&mut self) -> Result<(), Error> {

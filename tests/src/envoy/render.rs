@@ -212,7 +212,7 @@ pub(crate) fn take_named(tree: &mut Value, pointer: &str, name: &str) -> Result<
         .ok_or_else(|| lacks(&format!("{pointer}/{name}")))
 }
 
-fn child<'a>(tree: &'a mut Value, key: &str) -> Result<&'a mut Value, Error> {
+pub(crate) fn child<'a>(tree: &'a mut Value, key: &str) -> Result<&'a mut Value, Error> {
     let object = tree
         .as_object_mut()
         .ok_or_else(|| lacks("top-level mapping"))?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Error,
-    envoy::render::{set, socket_address, take_named, template},
+    envoy::render::{child, set, socket_address, take_named, template},
     paths,
 };
 
@@ -80,8 +80,8 @@ fn envoy() -> Result<String, Error> {
     listeners.push(status);
 
     let clusters = clusters(&mut tree, &mut more)?;
-    let fixed =
-        json!({ "listeners": listeners, "clusters": clusters, "secrets": more["secrets"].take() });
+    let secrets = child(&mut more, "secrets")?.take();
+    let fixed = json!({ "listeners": listeners, "clusters": clusters, "secrets": secrets });
     set(&mut tree, "/static_resources", fixed)?;
     let text = format!(
         "# Made by `make manifests` from envoy/envoy.yaml, where the reasons are, and\n\
@@ -117,9 +117,9 @@ fn clusters(tree: &mut Value, more: &mut Value) -> Result<Vec<Value>, Error> {
         let mut cluster = take_named(tree, CLUSTERS, name)?;
         set(&mut cluster, ENDPOINT, socket_address(service, port))?;
         if name == "portcullis_store" {
-            let options = more["store_http_options"].take();
+            let options = child(more, "store_http_options")?.take();
             let kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-            cluster["typed_extension_protocol_options"] = json!({ kind: options });
+            *child(&mut cluster, "typed_extension_protocol_options")? = json!({ kind: options });
         }
         clusters.push(cluster);
     }
@@ -187,10 +187,13 @@ fn unbound() -> Result<String, Error> {
     replace(&path, text, old, &allowed.join("\n    "))
 }
 
-/// Redis stays beside Webdis, in one pod: only where its files are is another place.
+/// Redis stays beside Webdis, in one pod. Its files are on a volume that outlives it, so it keeps a
+/// log of what it is told: pods that are new after it was killed know who is listed.
 fn redis() -> Result<String, Error> {
-    let text = read(&paths::repository().join("envoy/fleet/redis.conf"))?;
-    let text = made_from("envoy/fleet/redis.conf", &text);
+    let path = paths::repository().join("envoy/fleet/redis.conf");
+    let text = made_from("envoy/fleet/redis.conf", &read(&path)?);
+    let text = replace(&path, text, "a few minutes of them", "a second of them")?;
+    let text = replace(&path, text, "appendonly no", "appendonly yes")?;
     Ok(format!("{text}\ndir /data\n"))
 }
 

@@ -80,6 +80,8 @@ smtpd_client_connection_rate_limit = 0
 smtpd_client_message_rate_limit = 0
 smtpd_client_recipient_rate_limit = 0
 default_process_limit = 200
+message_size_limit = 0
+mailbox_size_limit = 0
 ";
 
 /// The queue's directories, as Postfix's own `postfix-files` lists them. Made here, because
