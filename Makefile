@@ -158,6 +158,10 @@ test-e2e: wasm build setup-envoy setup-packages setup-python-clients setup-kuber
 kubernetes-check: setup-rust setup-kubernetes ## the manifests: built, valid for three versions, secure
 	@$(WHERE) cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test kubernetes
 
+.PHONY: sizing
+sizing: wasm build setup-envoy setup-packages setup-kubernetes ## what a pod of the guard takes, measured here
+	@exec env $(WHERE) '$(TARGET)/debug/portcullis-sizing'
+
 .PHONY: fleet-soak
 fleet-soak: wasm build setup-envoy setup-packages setup-kubernetes ## the fleet test for longer, with a message of 100 MB
 	@PORTCULLIS_FLEET=soak $(WHERE) cargo test $(CARGO_FLAGS) $(NATIVE) --test kubernetes_fleet -- --nocapture

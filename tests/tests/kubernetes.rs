@@ -8,13 +8,15 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
+    sync::OnceLock,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use portcullis_tests::{
-    kubernetes::{Generated, Manifests, generate},
+    Error,
+    kubernetes::{Container, Generated, Manifests, generate},
     paths,
 };
 use serde_json::{Value, json};
@@ -37,9 +39,10 @@ const CUSTOM: [&str; 4] = [
     "gateway.networking.k8s.io/",
 ];
 
-/// Every directory that somebody may apply.
-fn kustomizations() -> Vec<PathBuf> {
-    let envoy = paths::repository().join("envoy");
+/// Every directory that somebody may apply, and what it builds to.
+fn built() -> Result<&'static [(String, Manifests)]> {
+    type Built = Result<Vec<(String, Manifests)>, Error>;
+    static BUILT: OnceLock<Built> = OnceLock::new();
     let overlays = OVERLAYS.map(|name| format!("kubernetes/overlays/{name}"));
     let others = [
         "kubernetes/base",
@@ -47,13 +50,26 @@ fn kustomizations() -> Vec<PathBuf> {
         "istio/envoy-filter",
         "envoy-gateway",
     ];
-    let all = overlays.iter().map(String::as_str).chain(others);
-    all.map(|name| envoy.join(name)).collect()
+    let all = overlays.into_iter().chain(others.map(str::to_owned));
+    let build = |name: String| {
+        let directory = paths::repository().join("envoy").join(&name);
+        Ok((name, Manifests::build(&directory)?))
+    };
+    match BUILT.get_or_init(|| all.map(build).collect()) {
+        Ok(built) => Ok(built),
+        Err(error) => bail!("{error}"),
+    }
 }
 
-fn overlay(name: &str) -> Result<Manifests> {
-    let directory = paths::kubernetes().join("overlays").join(name);
-    Ok(Manifests::build(&directory)?)
+/// What one of them builds to.
+fn of(name: &str) -> Result<&'static Manifests> {
+    let found = built()?.iter().find(|(one, _)| one == name);
+    let (_, manifests) = found.with_context(|| format!("{name} is not built"))?;
+    Ok(manifests)
+}
+
+fn overlay(name: &str) -> Result<&'static Manifests> {
+    of(&format!("kubernetes/overlays/{name}"))
 }
 
 fn is_custom(object: &Value) -> bool {
@@ -64,8 +80,8 @@ fn is_custom(object: &Value) -> bool {
 /// The objects of all directories, each once, custom ones apart.
 fn all_objects() -> Result<(Vec<Value>, Vec<Value>)> {
     let mut all: Vec<Value> = Vec::new();
-    for directory in kustomizations() {
-        for object in Manifests::build(&directory)?.objects() {
+    for (_, manifests) in built()? {
+        for object in manifests.objects() {
             if !all.contains(object) {
                 all.push(object.clone());
             }
@@ -133,7 +149,7 @@ fn all_objects_are_valid_for_three_versions_of_kubernetes() -> Result<()> {
 
 #[test]
 fn a_wrong_field_is_found_in_each_version() -> Result<()> {
-    let base = Manifests::build(&paths::kubernetes().join("base"))?;
+    let base = of("kubernetes/base")?;
     let mut deployment = base.object("Deployment", "portcullis")?.clone();
     deployment["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = json!("Always");
     let (good, said) = check(&[deployment])?;
@@ -213,10 +229,7 @@ fn checkov_finds_nothing_but_what_was_planted() -> Result<()> {
 
 #[test]
 fn a_change_of_the_policy_rolls_the_pods_and_nothing_else() -> Result<()> {
-    let (base, observe) = (
-        Manifests::build(&paths::kubernetes().join("base"))?,
-        overlay("observe")?,
-    );
+    let (base, observe) = (of("kubernetes/base")?, overlay("observe")?);
     let differ: Vec<String> = base
         .objects()
         .iter()
@@ -253,10 +266,8 @@ fn what_is_embedded_for_istio_and_envoy_gateway_is_that_of_envoy_yaml() -> Resul
     let listeners = &source["static_resources"]["listeners"];
     let smtp = named(listeners, "smtp").context("no listener")?;
     let filters = &smtp["filter_chains"][0]["filters"];
-    let envoy = paths::repository().join("envoy");
     for directory in ["istio/envoy-filter", "envoy-gateway"] {
-        let manifests = Manifests::build(&envoy.join(directory))?;
-        let all = json!(manifests.objects());
+        let all = json!(of(directory)?.objects());
         for (list, name) in [
             (filters, "envoy.filters.network.wasm"),
             (listeners, "portcullis_echo"),
@@ -317,5 +328,72 @@ fn alerts_and_dashboard_use_counters_that_there_are() -> Result<()> {
         }
     }
     ensure!(seen >= 10, "only {seen} counters found");
+    Ok(())
+}
+
+/// The block of the guide in this language that holds `mark`.
+fn block<'a>(guide: &'a str, language: &str, mark: &str) -> Result<&'a str> {
+    let fence = format!("```{language}\n");
+    let blocks = guide.split(&fence).skip(1);
+    let mut blocks = blocks.filter_map(|rest| Some(rest.split_once("```")?.0));
+    let found = blocks.find(|block| block.contains(mark));
+    found.with_context(|| format!("no block with {mark}"))
+}
+
+/// The overlay of the guide, typed in as it says.
+#[test]
+fn the_guides_own_overlay_builds() -> Result<()> {
+    let guide = fs::read_to_string(paths::repository().join("docs/kubernetes.md"))?;
+    let directory = tempfile::Builder::new().prefix("guide-").tempdir()?;
+    let (mail, envoy) = (
+        directory.path().join("mail"),
+        directory.path().join("portcullis/envoy"),
+    );
+    fs::create_dir_all(mail.join("policy"))?;
+    fs::create_dir_all(&envoy)?;
+    let run = |program: &str, arguments: &[&str]| -> Result<()> {
+        let mut command = Command::new(program);
+        let status = command.args(arguments).current_dir(&mail).status()?;
+        ensure!(status.success(), "{command:?}: {status}");
+        Ok(())
+    };
+    let manifests = paths::kubernetes().display().to_string();
+    run("cp", &["-r", &manifests, &envoy.display().to_string()])?;
+    let overlay = block(&guide, "yaml", "# mail/kustomization.yaml")?;
+    let digest = format!("sha256:{}", "0".repeat(64));
+    fs::write(
+        mail.join("kustomization.yaml"),
+        overlay.replace("sha256:…", &digest),
+    )?;
+    let policy = block(&guide, "json", "\"observe\"")?;
+    fs::write(mail.join("policy/policy.json"), policy)?;
+    let component = paths::kubernetes().join("overlays/demo/policy/kustomization.yaml");
+    fs::copy(component, mail.join("policy/kustomization.yaml"))?;
+    run("bash", &["-euc", block(&guide, "sh", "openssl rand")?])?;
+
+    let built = Manifests::build(&mail)?;
+    let (good, said) = check(
+        &built
+            .objects()
+            .iter()
+            .filter(|object| !is_custom(object))
+            .cloned()
+            .collect::<Vec<_>>(),
+    )?;
+    ensure!(good, "{said}");
+    let yaml = built.yaml();
+    for there in [
+        "zen.spamhaus.org",
+        &format!("reference: registry.your.example/portcullis@{digest}"),
+        &format!("image: registry.your.example/envoy@{digest}"),
+        "externalName: mx.your.example",
+    ] {
+        ensure!(yaml.contains(there), "no {there}");
+    }
+    let store = Container::of(&built, "StatefulSet", "portcullis-store", "redis")?;
+    for file in ["redis.conf", "webdis.json"] {
+        let text = store.read(&format!("/etc/portcullis/{file}"))?;
+        ensure!(!text.contains("change-me"), "{file}: {text}");
+    }
     Ok(())
 }

@@ -30,7 +30,8 @@ const SETTINGS: [&str; 4] = [
 const LISTENERS: &str = "/static_resources/listeners";
 const CLUSTERS: &str = "/static_resources/clusters";
 const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
-const ADDRESS: &str = "/address/socket_address/address";
+/// Where probes and Prometheus ask.
+const STATUS: u16 = 9902;
 const CHAIN: &str = "/filter_chains/0/filters";
 
 /// A file that is made and not written.
@@ -76,7 +77,7 @@ fn envoy() -> Result<String, Error> {
     }
     listeners.push(take_named(&mut tree, LISTENERS, "portcullis_echo")?);
     let mut status = take_named(&mut more, "/listeners", "portcullis_status")?;
-    set(&mut status, ADDRESS, setting("address.json"))?;
+    set(&mut status, "/address", listening_at(STATUS))?;
     listeners.push(status);
 
     let clusters = clusters(&mut tree, &mut more)?;
@@ -93,8 +94,7 @@ fn envoy() -> Result<String, Error> {
 
 fn smtp_listener(tree: &mut Value, name: &str, port: u16) -> Result<Value, Error> {
     let mut listener = take_named(tree, LISTENERS, name)?;
-    set(&mut listener, "/address", socket_address("", port))?;
-    set(&mut listener, ADDRESS, setting("address.json"))?;
+    set(&mut listener, "/address", listening_at(port))?;
     let mut wasm = take_named(&mut listener, CHAIN, "envoy.filters.network.wasm")?;
     let code = "/typed_config/config/vm_config/code/local/filename";
     set(&mut wasm, code, json!(FILTER))?;
@@ -104,6 +104,12 @@ fn smtp_listener(tree: &mut Value, name: &str, port: u16) -> Result<Value, Error
     set(&mut proxy, "/typed_config/cluster", setting("server.json"))?;
     set(&mut listener, CHAIN, json!([wasm, proxy]))?;
     Ok(listener)
+}
+
+/// The address is a setting, behind which `"ipv4_compat": true` may stand: Envoy takes that with `::`
+/// only.
+fn listening_at(port: u16) -> Value {
+    json!({ "socket_address": { "address": setting("address.json"), "port_value": port } })
 }
 
 fn clusters(tree: &mut Value, more: &mut Value) -> Result<Vec<Value>, Error> {
