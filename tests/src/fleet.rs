@@ -66,8 +66,9 @@ impl Store {
     pub fn configured(redis_conf: String, webdis: Value) -> Result<Self, Error> {
         let mut store = Self::run(redis_conf, webdis)?;
         // It answers nobody without a password.
-        let at = store.webdis_at;
-        store.listens(at)?;
+        for at in [store.redis_at, store.webdis_at] {
+            store.listens(at)?;
+        }
         Ok(store)
     }
 

@@ -122,6 +122,23 @@ impl Client {
         self.reply()
     }
 
+    /// Says these lines, one after the other, each of which must be answered by its code.
+    ///
+    /// # Errors
+    /// As [`Client::reply`], and if a code is another.
+    pub fn dialogue(&mut self, lines: &[(&str, u16)]) -> Result<(), Error> {
+        for (line, code) in lines {
+            let reply = self.command(line)?;
+            if reply.code != *code {
+                let source = io::Error::other(format!("{reply:?}"));
+                return Err(Error::smtp(format!("expecting {code} for {line:?}"))(
+                    source,
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads one reply, of however many lines.
     ///
     /// # Errors

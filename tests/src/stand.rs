@@ -1,9 +1,12 @@
 //! What most end-to-end tests stand on: real Envoy with the filter before real Postfix.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde_json::{Value, json};
 
 use crate::{
     Error,
+    deadline::{PATIENCE, Seen, wait_for},
     envoy::{Envoy, EnvoyConfig, Guard},
     postfix::{Postfix, Service},
     smtp::Client,
@@ -70,6 +73,30 @@ impl Stand {
         client.command("MAIL FROM:<sender@example.org>")?;
         Ok(client)
     }
+}
+
+/// One small message for a name that exists, and the codes that take it.
+pub const MAIL: [(&str, u16); 6] = [
+    ("EHLO sender.example.org", 250),
+    ("MAIL FROM:<sender@example.org>", 250),
+    ("RCPT TO:<alice@example.test>", 250),
+    ("DATA", 354),
+    ("Subject: x\r\n\r\nx\r\n.", 250),
+    ("QUIT", 221),
+];
+
+/// Waits until this client is greeted by 421.
+///
+/// # Errors
+/// [`Error::Late`] with the last code seen.
+pub fn wait_until_refused(client: IpAddr, at: SocketAddr) -> Result<(), Error> {
+    wait_for("a listed client to be refused", PATIENCE, || {
+        let code = Client::connect_from(client, at)?.reply()?.code;
+        Ok(match code {
+            421 => Seen::Done(()),
+            other => Seen::NotYet(other.to_string()),
+        })
+    })
 }
 
 /// `RCPT TO` for a name that exists in `example.test`, or does not.

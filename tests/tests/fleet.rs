@@ -18,7 +18,7 @@ use portcullis_tests::{
     fleet::Store,
     postfix::{Postfix, Service},
     smtp::Client,
-    stand::rcpt,
+    stand::{MAIL, rcpt},
 };
 use serde_json::{Value, json};
 
@@ -98,19 +98,7 @@ fn refused(guard: &Envoy, client: IpAddr) -> Result<Duration> {
 }
 
 fn deliver(guard: &Envoy) -> Result<()> {
-    let mut client = Client::greeted(guard.address())?;
-    for (command, code) in [
-        ("EHLO sender.example.org", 250),
-        ("MAIL FROM:<sender@example.org>", 250),
-        ("RCPT TO:<alice@example.test>", 250),
-        ("DATA", 354),
-        ("Subject: x\r\n\r\nx\r\n.", 250),
-        ("QUIT", 221),
-    ] {
-        let reply = client.command(command)?;
-        ensure!(reply.code == code, "{command}: {reply:?}");
-    }
-    Ok(())
+    Ok(Client::greeted(guard.address())?.dialogue(&MAIL)?)
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use portcullis_tests::{
+    Error,
     deadline::{PATIENCE, Seen, wait_for},
     dnsbl::free_port,
     fleet::Store,
@@ -24,7 +25,7 @@ use portcullis_tests::{
     postfix::{Postfix, Service},
     process::Process,
     smtp::Client,
-    stand::rcpt,
+    stand::{MAIL, rcpt, wait_until_refused},
 };
 
 fn overlay(name: &str) -> Result<Manifests> {
@@ -64,33 +65,55 @@ fn get(at: SocketAddr, path: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// Says these lines and expects these codes.
-fn converse(client: &mut Client, dialogue: &[(&str, u16)]) -> Result<()> {
-    for (line, code) in dialogue {
-        let reply = client.command(line)?;
-        ensure!(reply.code == *code, "{line}: {reply:?}");
-    }
-    Ok(())
-}
-
-const MAIL: [(&str, u16); 6] = [
-    ("EHLO sender.example.org", 250),
-    ("MAIL FROM:<sender@example.org>", 250),
-    ("RCPT TO:<alice@example.test>", 250),
-    ("DATA", 354),
-    ("Subject: x\r\n\r\nx\r\n.", 250),
-    ("QUIT", 221),
-];
-
 /// Guesses names; how many until 421.
 fn guess(client: &mut Client) -> Result<usize> {
-    converse(client, &MAIL[..2])?;
+    client.dialogue(&MAIL[..2])?;
     for name in 1..=20 {
         if client.command(&rcpt(&format!("guess{name}")))?.code == 421 {
             return Ok(name);
         }
     }
     Ok(20)
+}
+
+/// The demo's own mail server, and where it listens.
+fn demo_mail_server(manifests: &Manifests) -> Result<(Process, SocketAddr)> {
+    let container = Container::of(manifests, "Deployment", "demo-mail-server", "mail-server")?;
+    let start = || -> Result<(Process, SocketAddr), Error> {
+        let at = free_port()?;
+        let mut command = Command::new(paths::on_path("python3")?);
+        for word in container.words("").iter().skip(1) {
+            match word.as_str() {
+                "2525" => command.arg(at.port().to_string()),
+                other => command.arg(other),
+            };
+        }
+        let mut process = Process::start("mail_server.py", command, &container.path("log"))?;
+        wait_for("the demo's mail server", PATIENCE, || {
+            process.still_runs()?;
+            Ok(match Client::greeted(at) {
+                Ok(_) => Seen::Done(()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            })
+        })?;
+        Ok((process, at))
+    };
+    // It takes the port on every address, and on one of them another process may have it.
+    let started = start().or_else(|_| start()).or_else(|_| start());
+    Ok(started?)
+}
+
+/// Waits until a pod has heard from the store; only with sessions it asks.
+fn hears_from_the_store(pod: &Replica) -> Result<()> {
+    wait_for("the store to be read", PATIENCE, || {
+        Client::greeted(pod.port("smtp")?)?.command("QUIT")?;
+        let read = "wasmcustom.portcullis_fleet_reads_total";
+        Ok(match pod.admin().stat(read)? {
+            0 => Seen::NotYet("nothing read".to_owned()),
+            _ => Seen::Done(()),
+        })
+    })?;
+    Ok(())
 }
 
 #[test]
@@ -122,47 +145,24 @@ fn envoy_accepts_what_each_overlay_configures() -> Result<()> {
 fn the_demo_takes_mail_cuts_guesses_and_tells_the_other_replica() -> Result<()> {
     let manifests = overlay("demo")?;
     let store = store(&manifests)?;
-    let server = Container::of(&manifests, "Deployment", "demo-mail-server", "mail-server")?;
-    let mail_server = free_port()?;
-    let words = server.words("");
-    let mut command = Command::new(paths::on_path("python3")?);
-    let arguments = words.iter().skip(1).map(|word| match word.as_str() {
-        "2525" => mail_server.port().to_string(),
-        other => other.to_owned(),
-    });
-    command.args(arguments);
-    let _server = Process::start("mail_server.py", command, &server.path("log"))?;
-    let greets = || Client::greeted(mail_server).is_ok();
-    wait_for("the demo's mail server", PATIENCE, || {
-        Ok(if greets() {
-            Seen::Done(())
-        } else {
-            Seen::NotYet(String::new())
-        })
-    })?;
-
+    let (_server, mail_server) = demo_mail_server(&manifests)?;
     let services = Services {
         store: store.address(),
         ..only(mail_server)?
     };
     let start = || Replica::start(&manifests, Replica::own_address(), &services);
     let (here, there) = (start()?, start()?);
+    for pod in [&here, &there] {
+        hears_from_the_store(pod)?;
+    }
     let (smtp, status) = (here.port("smtp")?, here.port("status")?);
-    converse(&mut Client::greeted(smtp)?, &MAIL)?;
+    Client::greeted(smtp)?.dialogue(&MAIL)?;
 
     let bot: IpAddr = "127.61.0.1".parse()?;
     let mut session = Client::connect_from(bot, smtp)?;
     session.reply()?;
     assert_eq!(guess(&mut session)?, 5);
-    wait_for("the other replica to refuse the bot", PATIENCE, || {
-        let code = Client::connect_from(bot, there.port("smtp")?)?
-            .reply()?
-            .code;
-        Ok(match code {
-            421 => Seen::Done(()),
-            other => Seen::NotYet(other.to_string()),
-        })
-    })?;
+    wait_until_refused(bot, there.port("smtp")?)?;
 
     for (path, begin) in [
         ("/ready", "HTTP/1.1 200"),
@@ -227,7 +227,7 @@ fn a_pod_that_ends_lets_its_sessions_finish() -> Result<()> {
     let mut replica = Replica::start(&manifests, Replica::own_address(), &services)?;
     let (smtp, status) = (replica.port("smtp")?, replica.port("status")?);
     let mut open = Client::greeted(smtp)?;
-    converse(&mut open, &MAIL[..4])?;
+    open.dialogue(&MAIL[..4])?;
 
     let mut hook = replica.drain()?;
     wait_for("the pod to say that it is not ready", PATIENCE, || {
@@ -241,11 +241,11 @@ fn a_pod_that_ends_lets_its_sessions_finish() -> Result<()> {
     // Alive all the same, or the kubelet would kill it.
     ensure!(get(status, "/live")?.starts_with("HTTP/1.1 200"));
     // Who still comes, since not everybody knows yet, is served.
-    converse(&mut Client::greeted(smtp)?, &MAIL)?;
+    Client::greeted(smtp)?.dialogue(&MAIL)?;
     // Longer than the hook waits at least.
     std::thread::sleep(Duration::from_millis(1500));
     hook.still_runs()?;
-    converse(&mut open, &MAIL[4..])?;
+    open.dialogue(&MAIL[4..])?;
     drop(open);
     ensure!(hook.wait(PATIENCE)?.success());
     replica.process().signal(Signal::SIGTERM)?;

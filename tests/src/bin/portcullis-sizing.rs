@@ -17,7 +17,7 @@ use portcullis_tests::{
     paths,
     process::raise_open_files,
     smtp::Client,
-    stand::rcpt,
+    stand::{MAIL, rcpt},
 };
 
 /// Sessions that are open at the same time.
@@ -128,19 +128,7 @@ fn greeted(from: IpAddr, to: SocketAddr) -> Result<Client> {
 }
 
 fn mail(from: IpAddr, to: SocketAddr) -> Result<()> {
-    let mut client = greeted(from, to)?;
-    for (line, code) in [
-        ("EHLO sender.example.org", 250),
-        ("MAIL FROM:<sender@example.org>", 250),
-        ("RCPT TO:<alice@example.test>", 250),
-        ("DATA", 354),
-        ("Subject: x\r\n\r\nx\r\n.", 250),
-        ("QUIT", 221),
-    ] {
-        let reply = client.command(line)?;
-        anyhow::ensure!(reply.code == code, "{line}: {reply:?}");
-    }
-    Ok(())
+    Ok(greeted(from, to)?.dialogue(&MAIL)?)
 }
 
 fn guess(from: IpAddr, to: SocketAddr) -> Result<()> {

@@ -118,7 +118,8 @@ fn configuration(pods: &[IpAddr], mail: SocketAddr, statistics: SocketAddr) -> S
          frontend statistics\n    mode http\n    timeout client 5s\n    bind {statistics}\n    \
          stats enable\n    stats uri /\n\
          frontend mail\n    bind {mail}\n    default_backend pods\n\
-         backend pods\n    balance roundrobin\n    option httpchk\n    http-check send meth GET uri /ready ver HTTP/1.1 hdr Host pod\n    \
+         backend pods\n    balance roundrobin\n    option httpchk\n    \
+         http-check send meth GET uri /ready ver HTTP/1.1 hdr Host pod\n    \
          default-server send-proxy-v2 check port {STATUS} inter 200ms rise 1 fall 2\n"
     );
     for pod in pods {

@@ -49,12 +49,19 @@ pub struct Generated {
 /// [`Error::File`], [`Error::Content`] or [`Error::Template`] if a source lacks a part.
 pub fn generate() -> Result<Vec<Generated>, Error> {
     let webdis = webdis()?;
+    let mut elsewhere = webdis.clone();
+    set(&mut elsewhere, "/redis_host", json!("redis.example.test"))?;
     let files = [
         ("base/envoy.yaml", envoy()?),
         ("base/resolver/unbound.conf", unbound()?),
         ("base/store/redis.conf", redis()?),
         ("base/store/authorization", authorization(&webdis)?),
         ("base/store/webdis.json", format!("{webdis:#}\n")),
+        (
+            "components/existing-redis/webdis.json",
+            format!("{elsewhere:#}\n"),
+        ),
+        ("components/observe/policy.json", observing()?),
     ];
     let kept = files.map(|(name, text)| Generated {
         path: paths::kubernetes().join(name),
@@ -219,6 +226,14 @@ fn authorization(webdis: &Value) -> Result<String, Error> {
     let user = user.and_then(Value::as_str);
     let user = user.ok_or_else(|| content(path)("acl[1] has no http_basic_auth"))?;
     Ok(format!("Basic {}", BASE64_STANDARD.encode(user)))
+}
+
+/// The base's own policy, looking on.
+fn observing() -> Result<String, Error> {
+    let path = paths::kubernetes().join("base/settings/policy.json");
+    let mut policy: Value = serde_json::from_str(&read(&path)?).map_err(content(path))?;
+    set(&mut policy, "/mode", json!("observe"))?;
+    Ok(format!("{policy:#}\n"))
 }
 
 fn made_from(source: &str, text: &str) -> String {

@@ -23,9 +23,8 @@ use std::{
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use portcullis_tests::{
-    deadline::{Seen, wait_for},
-    kubernetes::Replica,
-    smtp::Client,
+    kubernetes::{Manifests, Replica},
+    stand::wait_until_refused,
 };
 use stage::{Overlay, PATIENCE, Stage, drain};
 use traffic::{Traffic, envelope, guess};
@@ -130,7 +129,7 @@ fn nothing_honest_is_lost_while_parts_fail_and_pods_are_replaced() -> Result<()>
 /// Each part fails and comes back, and honest mail flows all the while.
 fn parts_fail(
     stage: &mut Stage,
-    manifests: &portcullis_tests::kubernetes::Manifests,
+    manifests: &Manifests,
     pods: &mut Pods,
     traffic: &Traffic,
     size: &Size,
@@ -173,34 +172,14 @@ fn parts_fail(
     let late = Replica::own_address();
     guess(late, pods[here].port("smtp")?)?;
     stage.store.start_redis()?;
-    wait_for("the others to hear of it", PATIENCE, || {
-        let code = Client::connect_from(late, pods[there].port("smtp")?)?
-            .reply()?
-            .code;
-        Ok(match code {
-            421 => Seen::Done(()),
-            other => Seen::NotYet(other.to_string()),
-        })
-    })?;
+    wait_until_refused(late, pods[there].port("smtp")?)?;
     flows("Redis back")
 }
 
 /// Whether every pod refuses this client, which one of them listed long ago.
 fn refused_by_all(pods: &Pods, client: IpAddr) -> Result<()> {
     for pod in pods.values() {
-        wait_for(
-            "a listed client to be refused by each pod",
-            PATIENCE,
-            || {
-                let code = Client::connect_from(client, pod.port("smtp")?)?
-                    .reply()?
-                    .code;
-                Ok(match code {
-                    421 => Seen::Done(()),
-                    other => Seen::NotYet(other.to_string()),
-                })
-            },
-        )?;
+        wait_until_refused(client, pod.port("smtp")?)?;
     }
     Ok(())
 }
@@ -209,7 +188,7 @@ fn refused_by_all(pods: &Pods, client: IpAddr) -> Result<()> {
 /// and end.
 fn replace(
     stage: &Stage,
-    manifests: &portcullis_tests::kubernetes::Manifests,
+    manifests: &Manifests,
     pods: &mut Pods,
     new: &[IpAddr],
     traffic: &Traffic,

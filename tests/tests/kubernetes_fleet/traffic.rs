@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_tests::{Error, deadline::Seen, deadline::wait_for, smtp::Client, stand::rcpt};
+use portcullis_tests::{
+    Error, deadline::Seen, deadline::wait_for, smtp::Client, stand::MAIL, stand::rcpt,
+};
 
 /// How long a sender rests between two mails. Many who send seldom, and not few who send always:
 /// whoever meets a pod that is cut off waits there, and the others must not all be such.
@@ -158,26 +160,10 @@ fn deliver(from: IpAddr, to: SocketAddr, id: &str) -> Tried {
 /// A session that is about to send a message.
 pub(crate) fn envelope(from: IpAddr, to: SocketAddr) -> Result<Client, Error> {
     let mut client = Client::connect_from(from, to)?;
-    expect(client.reply()?.code, 220)?;
-    for (line, code) in [
-        ("EHLO sender.example.org", 250),
-        ("MAIL FROM:<sender@example.org>", 250),
-        ("RCPT TO:<alice@example.test>", 250),
-        ("DATA", 354),
-    ] {
-        expect(client.command(line)?.code, code)?;
-    }
+    // A refusal is no envelope either.
+    client.reply()?;
+    client.dialogue(&MAIL[..4])?;
     Ok(client)
-}
-
-fn expect(got: u16, wanted: u16) -> Result<(), Error> {
-    if got == wanted {
-        return Ok(());
-    }
-    Err(Error::Smtp {
-        doing: format!("expecting {wanted}"),
-        source: std::io::Error::other(got.to_string()),
-    })
 }
 
 /// Guesses until it is cut; how many names it was answered.
