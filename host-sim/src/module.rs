@@ -44,6 +44,21 @@ pub struct FilterModule {
 }
 
 impl FilterModule {
+    /// A filter without any callback: it lets everything pass.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`].
+    pub fn without_callbacks() -> Result<Self, HostError> {
+        let text = r#"(module (memory (export "memory") 1)
+            (func (export "proxy_abi_version_0_2_1"))
+            (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 0))"#;
+        let bytes = wat::parse_str(text).map_err(|error| HostError::Compile {
+            path: PathBuf::from("<memory>"),
+            message: error.to_string(),
+        })?;
+        Self::from_bytes(&bytes)
+    }
+
     /// Reads and compiles the module at `path`.
     ///
     /// # Errors

@@ -394,6 +394,7 @@ impl Builder {
             now: self.start,
             next_worker: 0,
             endpoints: BTreeMap::new(),
+            heard: Vec::new(),
             logs: Vec::new(),
             traps: Vec::new(),
             server_connections: 0,

@@ -56,13 +56,19 @@ impl Simulator {
     /// Moves the clock to `until`, letting everything happen on the way.
     pub(super) fn run_until(&mut self, until: Timestamp) {
         while let Some(due) = self.next_event().filter(|due| *due <= until) {
-            self.set_now(due.max(self.now));
-            match self.chance.order() {
-                Order::Fixed => self.run_all_due(),
-                Order::Seeded(_) => self.run_one_due(),
-            }
+            self.happen_at(due);
         }
         self.set_now(until);
+    }
+
+    /// Moves the clock to what is due then, and lets it happen: in the fixed order
+    /// all of it, under a seed one thing.
+    pub(super) fn happen_at(&mut self, due: Timestamp) {
+        self.set_now(due.max(self.now));
+        match self.chance.order() {
+            Order::Fixed => self.run_all_due(),
+            Order::Seeded(_) => self.run_one_due(),
+        }
     }
 
     fn run_all_due(&mut self) {
@@ -278,7 +284,11 @@ impl Simulator {
 
     fn apply(&mut self, conn: ConnId, effect: Effect) {
         let at = self.elapsed();
+        let reaches_client = effect.reaches_client();
         self.endpoints.entry(conn).or_default().apply(effect, at);
+        if reaches_client {
+            self.tell_client(conn);
+        }
     }
 
     /// The server accepts at once in the fixed order. Under a seed it is reached

@@ -72,6 +72,8 @@ pub(super) struct Endpoint {
     pub(super) reached: bool,
     pub(super) summary: Option<Summary>,
     pub(super) ways: Ways,
+    /// Whether the client is among those that have something new to read.
+    pub(super) is_heard: bool,
     /// What the server was told to write before it was reached.
     pub(super) early: Vec<Input>,
 }

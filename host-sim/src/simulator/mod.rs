@@ -4,6 +4,7 @@ mod builder;
 mod drive;
 mod endpoint;
 mod inputs;
+mod many;
 mod queries;
 mod responder;
 mod trace;
@@ -86,6 +87,8 @@ pub struct Simulator {
     now: Timestamp,
     next_worker: usize,
     endpoints: BTreeMap<ConnId, Endpoint>,
+    /// Whose client has something new to read.
+    heard: Vec<ConnId>,
     logs: Vec<LogLine>,
     traps: Vec<TrapReport>,
     server_connections: usize,

@@ -42,6 +42,14 @@ impl Trace {
         }
     }
 
+    /// A digest of all lines, those that are kept and those that are not.
+    pub(super) fn digest(&self) -> u64 {
+        let mut digest = self.digest.clone();
+        self.text.hash(&mut digest);
+        self.more.hash(&mut digest);
+        digest.finish()
+    }
+
     pub(super) fn text(&self) -> String {
         match self.more {
             0 => self.text.clone(),

@@ -54,6 +54,16 @@ pub(crate) enum Effect {
     Finished(Summary),
 }
 
+impl Effect {
+    /// Whether the client has something new to read by it, or learns that it is over.
+    pub(crate) fn reaches_client(&self) -> bool {
+        match self {
+            Self::ToClient(_) | Self::EndClient | Self::Close | Self::Finished(_) => true,
+            Self::Connect(_) | Self::ToServer(_) | Self::EndServer => false,
+        }
+    }
+}
+
 /// Where a connection goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Upstream {
