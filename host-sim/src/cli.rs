@@ -1,9 +1,18 @@
 //! The command line.
 
+mod attack;
 mod convert;
+mod explain;
 mod fmt;
 mod inputs;
+mod inspect;
+mod output;
+mod progress;
+mod record;
 mod replay;
+mod scenarios;
+mod shell;
+mod what_if;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -18,10 +27,23 @@ use crate::module::FilterModule;
 use crate::mta::{Mailboxes, Server, ServerOptions, raise_open_files};
 use crate::observe::LogLevel;
 use crate::serve::{Access, ProxyProtocol, ServeOptions, serve};
+use output::Format;
+
+/// The exit code of a command that found honest clients treated worse.
+const HARM: u8 = 3;
+
+const EXIT_CODES: &str = "\
+EXIT CODES:
+  0  done as asked
+  1  it could not be done; a scenario failed; a module would not load
+  2  the command line is wrong
+  3  honest mail came to harm (--fail-on-harm)
+
+Text is coloured on a terminal only, and not where NO_COLOR is set.";
 
 /// Runs proxy-wasm network filters without Envoy, as Envoy would.
 #[derive(Debug, Parser)]
-#[command(name = "host-sim", version)]
+#[command(name = "host-sim", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,26 +54,50 @@ enum Command {
     Replay(replay::Replay),
     Convert(convert::Convert),
     Fmt(fmt::Fmt),
+    Attack(Box<attack::Attack>),
+    WhatIf(what_if::WhatIf),
+    Explain(explain::Explain),
+    Inspect(inspect::Inspect),
     /// Serve real clients through a filter.
     Serve(Serve),
     /// Run a small mail server for demonstrations.
     Mta(Mta),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
+/// A filter and its configuration.
 #[derive(Debug, Args)]
-struct Filter {
+struct FilterArgs {
     /// The filter.
     #[arg(long, env = "HOST_SIM_WASM", value_name = "FILE")]
     wasm: PathBuf,
     /// The filter's configuration.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+}
+
+/// A filter whose log is shown.
+#[derive(Debug, Args)]
+struct Filter {
+    #[command(flatten)]
+    file: FilterArgs,
     /// Drop the filter's log lines below this level.
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
 }
 
 impl Filter {
+    fn module(&self) -> anyhow::Result<FilterModule> {
+        self.file.module()
+    }
+
+    fn policy(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        self.file.policy()
+    }
+}
+
+impl FilterArgs {
     fn module(&self) -> anyhow::Result<FilterModule> {
         Ok(FilterModule::from_file(&self.wasm)?)
     }
@@ -88,6 +134,8 @@ struct Serve {
     /// Write no line per session to stderr.
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +158,8 @@ struct Mta {
     /// CPU time one look-up burns, in microseconds.
     #[arg(long, default_value_t = 0, value_name = "N")]
     lookup_micros: u64,
+    #[command(flatten)]
+    format: Format,
 }
 
 impl Cli {
@@ -122,8 +172,14 @@ impl Cli {
             Command::Replay(replay) => replay.run(),
             Command::Convert(convert) => convert.run(),
             Command::Fmt(fmt) => fmt.run(),
+            Command::Attack(attack) => attack.run(),
+            Command::WhatIf(what_if) => what_if.run(),
+            Command::Explain(explain) => explain.run(),
+            Command::Inspect(inspect) => inspect.run(),
             Command::Serve(serve) => serve.run(),
             Command::Mta(mta) => mta.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     }
 }
@@ -150,7 +206,7 @@ impl Serve {
             },
             log_level: self.filter.log_level,
         };
-        serve(&options, announce)?;
+        serve(&options, |address| announce(address, self.format))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -171,7 +227,7 @@ impl Mta {
             .build()?;
         runtime.block_on(async {
             let server = Server::bind(options)?;
-            announce(server.local_addr()?);
+            announce(server.local_addr()?, self.format);
             server.run().await?;
             anyhow::Ok(())
         })?;
@@ -180,8 +236,13 @@ impl Mta {
 }
 
 /// The one line on stdout by which a caller knows where to connect.
-fn announce(address: SocketAddr) {
+fn announce(address: SocketAddr, format: Format) {
     let mut out = std::io::stdout().lock();
+    let line = if format.json {
+        serde_json::json!({ "listening": address.to_string() }).to_string()
+    } else {
+        format!("listening on {address}")
+    };
     // Whoever closed our stdout does not want to know.
-    let _closed = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+    let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -10,6 +10,7 @@
 //!   the order, [`Builder::segments`] cuts what is written, [`for_seeds`] tries many.
 //! - [`scenario`]: text dialogues played in a simulator (`host-sim replay`).
 //! - [`capture`]: the SMTP sessions of pcap and pcapng files, as such dialogues.
+//! - [`attack`]: a botnet and honest senders in a simulator (`host-sim attack`).
 //! - `explore`, with the feature `proptest`: dialogues that are generated, and
 //!   shrunk to the smallest under which a filter fails.
 //! - [`serve`]: a TCP proxy around the same code (`host-sim serve`).
@@ -73,6 +74,7 @@
 //! ```
 
 mod abi;
+pub mod attack;
 mod callouts;
 pub mod capture;
 mod chance;
@@ -80,22 +82,27 @@ mod cli;
 mod clock;
 mod connection;
 mod error;
+pub mod explain;
 #[cfg(feature = "proptest")]
 pub mod explore;
 mod host;
+pub mod inspect;
 mod listen;
 mod metrics;
 mod module;
 pub mod mta;
 mod observe;
 mod plugin;
+pub mod report;
 pub mod scenario;
 mod seeds;
 pub mod serve;
 mod shared;
 mod simulator;
 mod status;
+mod threads;
 mod vm;
+pub mod whatif;
 mod worker;
 
 pub use callouts::{

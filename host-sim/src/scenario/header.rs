@@ -90,7 +90,7 @@ impl Policy {
 
 impl ServerRole {
     /// What the demo mail server knows, if it plays the server.
-    pub(super) fn mailboxes(&self) -> Option<Mailboxes> {
+    pub(crate) fn mailboxes(&self) -> Option<Mailboxes> {
         let Self::Mta {
             domain,
             known,

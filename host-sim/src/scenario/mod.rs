@@ -55,7 +55,7 @@ pub use error::{ErrorKind, ScenarioError};
 pub use format::format;
 pub use header::Record;
 pub use pattern::Pattern;
-pub use play::{PlayError, PlayOptions, play};
+pub use play::{MetricNotes, PlayError, PlayOptions, play};
 pub use report::{Difference, Entry, Failure, Report, Totals};
 pub use segment::{Fill, FillError, FillKind, Segment};
 pub use shrink::shrink;

@@ -1,5 +1,6 @@
 //! Playing a scenario against a filter.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,18 @@ pub struct PlayOptions {
     /// Lets this seed cut every write into segments and say how long each is on
     /// its way. What one side does still arrives before the next step.
     pub seed: Option<u64>,
+    /// Whether the entries tell what the filter counts.
+    pub metrics: MetricNotes,
+}
+
+/// Whether a report's entries tell what the filter counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricNotes {
+    /// They do not.
+    #[default]
+    None,
+    /// `# metric NAME +N` for each metric that has changed, or `-N`.
+    Changes,
 }
 
 impl Default for PlayOptions {
@@ -52,6 +65,7 @@ impl Default for PlayOptions {
             echo_clusters: Vec::new(),
             log_level: LogLevel::Info,
             seed: None,
+            metrics: MetricNotes::None,
         }
     }
 }
@@ -94,6 +108,8 @@ pub fn play(
         server: Reader::default(),
         report: Report::default(),
         logs_seen: 0,
+        metrics: options.metrics,
+        counted: BTreeMap::new(),
         client_wrote: Vec::new(),
         server_wrote: Vec::new(),
     };
@@ -158,6 +174,9 @@ pub(super) struct Player {
     server: Reader,
     pub(super) report: Report,
     logs_seen: usize,
+    metrics: MetricNotes,
+    /// What the filter had counted when it was last looked at.
+    counted: BTreeMap<String, u64>,
     client_wrote: Vec<u8>,
     server_wrote: Vec<u8>,
 }
@@ -288,6 +307,7 @@ impl Player {
         loop {
             self.settle();
             self.note_logs();
+            self.note_metrics();
             let taken = self.sim.take_server(self.conn);
             let bytes = taken.bytes.clone();
             let (lines, ended) = self.server.take_in(taken);
@@ -391,6 +411,21 @@ impl Player {
             .collect();
         self.logs_seen += new.len();
         self.report.entries.extend(new);
+    }
+
+    fn note_metrics(&mut self) {
+        if self.metrics == MetricNotes::None {
+            return;
+        }
+        let now = self.sim.metrics();
+        for (name, value) in &now {
+            let before = self.counted.get(name).copied().unwrap_or_default();
+            let sign = if *value < before { '-' } else { '+' };
+            if *value != before {
+                self.note(format!("# metric {name} {sign}{}", value.abs_diff(before)));
+            }
+        }
+        self.counted = now;
     }
 
     fn note(&mut self, text: String) {

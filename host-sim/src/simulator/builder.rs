@@ -1,6 +1,6 @@
 //! How a simulation is set up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -393,7 +393,7 @@ impl Builder {
             start: self.start,
             now: self.start,
             next_worker: 0,
-            endpoints: BTreeMap::new(),
+            endpoints: HashMap::new(),
             heard: Vec::new(),
             logs: Vec::new(),
             traps: Vec::new(),

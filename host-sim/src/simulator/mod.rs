@@ -10,7 +10,7 @@ mod responder;
 mod trace;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ pub struct Simulator {
     start: Timestamp,
     now: Timestamp,
     next_worker: usize,
-    endpoints: BTreeMap<ConnId, Endpoint>,
+    endpoints: HashMap<ConnId, Endpoint>,
     /// Whose client has something new to read.
     heard: Vec<ConnId>,
     logs: Vec<LogLine>,
