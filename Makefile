@@ -84,6 +84,10 @@ run: wasm build $(if $(filter sim,$(HOST)),,setup-envoy) $(if $(filter on,$(DNSB
 demo: wasm build setup-envoy ## play the attack without and with the guard
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-demo' $(DEMO_ARGS)
 
+.PHONY: bar-attack
+bar-attack: wasm build ## a million simulated attack sessions: in 5 minutes, in 2 GB, the same twice
+	@scripts/bar-attack '$(PORTCULLIS_HOST_SIM)' '$(PORTCULLIS_WASM)'
+
 .PHONY: test
 test: wasm setup-envoy setup-packages setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes ## every test: native, wasm32 in Node, real Envoy and Postfix
 	@$(WHERE) CARGO_FLAGS='$(CARGO_FLAGS)' scripts/test-all $(NATIVE)

@@ -6,6 +6,7 @@
 //! [`envoy::Envoy`], [`host_sim::Mta`] into [`host_sim::HostSim`]. Every wait has a deadline, every
 //! port is loopback.
 
+pub mod browser;
 pub mod deadline;
 
 pub mod demo;
