@@ -11,7 +11,7 @@ use crate::notes;
 use crate::worker::{Errand, Later, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::policy::Counts;
-use portcullis_core::session::{Ask, Close, Effects, Note, Session};
+use portcullis_core::session::{Ask, Close, Effects, Note, Session, Transport};
 use proxy_wasm::types::BufferType;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -148,6 +148,11 @@ impl Connection {
         }
         let overflow = self.take_overflow();
         let mut session = self.session.borrow_mut();
+        if session.asks_for_certificate() && host::is_verified() {
+            let note = session.vouch();
+            let mut worker = self.worker.borrow_mut();
+            notes::tell(&mut worker.metrics, &session, note.as_slice());
+        }
         let arrived = host::buffer(DownstreamData);
         let bytes = match overflow {
             // These came before, and are no longer in the buffer.
@@ -216,6 +221,9 @@ impl Connection {
         } else {
             host::replace_buffer(UpstreamData, &effects.to_client)
         };
+        if effects.transport == Transport::StartTls {
+            outcome = outcome.and(self.start_tls());
+        }
         let wishes = Wishes::of(&effects);
         let released = effects.to_server.into_owned();
         if waited {
@@ -223,6 +231,19 @@ impl Connection {
         }
         self.settle(&session, wishes);
         outcome
+    }
+
+    /// Has the module start TLS behind what this callback sends to the client. Whatever the client
+    /// has sent so far is plaintext: nothing of it may be read as if it came after.
+    fn start_tls(&self) -> Result<(), Refused> {
+        drop(self.take_overflow());
+        self.worker.borrow_mut().await_handshake(self.id);
+        let asked = host::replace_buffer(DownstreamData, b"")
+            .and_then(|()| host::set_property("portcullis.starttls", b"start"));
+        asked.inspect_err(|refused| {
+            log::error!("TLS cannot be started: {refused}");
+            self.worker.borrow_mut().send(Errand::Close(self.id));
+        })
     }
 
     /// Sends released bytes on. Client bytes that did not fit into the guard lie behind them in

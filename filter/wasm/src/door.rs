@@ -33,7 +33,8 @@ pub(crate) enum Way {
 /// Receives a connection: our own list first, then its number, then the lists of others.
 pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>) -> Arrival {
     let policy = Rc::clone(&worker.policy);
-    let (session, note) = Session::new(Rc::clone(&policy), from);
+    let (mut session, note) = Session::new(Rc::clone(&policy), from);
+    session.carried_by(host::carrier());
     worker.metrics.count("portcullis_sessions_total", 1);
     worker.serve();
     notes::tell(&mut worker.metrics, &session, note.as_slice());

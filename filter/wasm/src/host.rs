@@ -4,6 +4,7 @@
 //! buffer, a stream that is gone, a read-only property). Those calls are declared here once more.
 #![allow(unsafe_code)]
 
+use portcullis_core::session::Carrier;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType, Status, StreamType};
 use std::net::{IpAddr, SocketAddr};
@@ -189,19 +190,36 @@ pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), Refused> {
     check("proxy_set_property", status)
 }
 
-/// The address the connection comes from, by the PROXY protocol where Envoy is told to read it.
-/// `None` for pipes and internal listeners.
-pub(crate) fn source_address() -> Option<IpAddr> {
-    const PATH: &str = "source\0address";
+/// A property of the connection, its path's parts parted by NUL.
+fn property(path: &str) -> Option<Bytes> {
     let mut value = std::ptr::null_mut();
     let mut size = 0;
     // SAFETY: the path is a live slice; the host writes both out-parameters.
-    let status = unsafe { proxy_get_property(PATH.as_ptr(), PATH.len(), &mut value, &mut size) };
-    if status != OK {
-        return None;
-    }
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut value, &mut size) };
     // SAFETY: the host filled the parameters with memory it had us allocate.
-    let bytes = unsafe { handed_over(value, size) };
+    (status == OK).then(|| unsafe { handed_over(value, size) })
+}
+
+/// What carries the connection. Before the handshake Envoy makes a TLS version up, but has none
+/// without TLS; the other property is the word of the module that can start TLS.
+pub(crate) fn carrier() -> Carrier {
+    let tells = |path| property(path).is_some_and(|value| !value.is_empty());
+    match () {
+        () if tells("filter_state\0portcullis.starttls") => Carrier::Switchable,
+        () if tells("connection\0tls_version") => Carrier::Tls,
+        () => Carrier::Cleartext,
+    }
+}
+
+/// Whether the client has shown a certificate, which Envoy lets through only if it is a good one.
+pub(crate) fn is_verified() -> bool {
+    property("connection\0mtls").is_some_and(|value| value.first() == Some(&1))
+}
+
+/// The address the connection comes from, by the PROXY protocol where Envoy is told to read it.
+/// `None` for pipes and internal listeners.
+pub(crate) fn source_address() -> Option<IpAddr> {
+    let bytes = property("source\0address")?;
     let text = std::str::from_utf8(&bytes).ok()?;
     let address = text.parse::<SocketAddr>().map(|address| address.ip());
     address.or_else(|_| text.parse()).ok()

@@ -69,6 +69,9 @@ impl Metrics {
             Note::Exempt(Exemption::Authenticated) => {
                 "portcullis_exempt_authenticated_total".to_owned()
             }
+            Note::Exempt(Exemption::Verified) => "portcullis_exempt_verified_total".to_owned(),
+            Note::StartTls => "portcullis_starttls_total".to_owned(),
+            Note::BehindStartTls => "portcullis_starttls_injected_total".to_owned(),
             Note::Exempt(Exemption::Network) => "portcullis_exempt_network_total".to_owned(),
             Note::Opaque(cause) => format!("portcullis_opaque_{}_total", cause.name()),
         };

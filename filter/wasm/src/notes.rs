@@ -32,7 +32,10 @@ fn log_note(note: &Note, session: &Session) {
                 cause.name()
             );
         }
-        Note::Opaque(_) | Note::Exempt(_) => {}
+        Note::BehindStartTls => {
+            log::warn!("client={client} plaintext behind STARTTLS dropped");
+        }
+        Note::Opaque(_) | Note::Exempt(_) | Note::StartTls => {}
     }
 }
 

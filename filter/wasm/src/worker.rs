@@ -122,6 +122,8 @@ pub(crate) struct Worker {
     /// The questions asked, by the host's token.
     pub(crate) calls: HashMap<u32, u32>,
     closing: Closing<u32>,
+    /// Sessions that were told to start TLS.
+    handshakes: Closing<u32>,
     /// Sessions whose client was listed, while a reply is owed to them.
     cut: Closing<u32>,
     signed: Option<u32>,
@@ -141,6 +143,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(policy: Policy, queue: u32) -> Self {
         let linger = Duration::from_millis(policy.config().close.linger_ms.into());
+        let handshake = Duration::from_millis(policy.config().limits.handshake_ms.into());
         let policy = Rc::new(policy);
         let fleet = Fleet::new(&policy, queue);
         Self {
@@ -155,6 +158,7 @@ impl Worker {
             metrics: Metrics::default(),
             queue,
             closing: Closing::new(linger),
+            handshakes: Closing::new(handshake),
             cut: Closing::new(SOON),
             signed: None,
             later: Timers::default(),
@@ -189,6 +193,27 @@ impl Worker {
     pub(crate) fn close_soon(&mut self, context_id: u32) {
         self.cut.add(context_id, self.ticked);
         self.set_pace();
+    }
+
+    /// A client was told to start TLS: it has so much time for its first word.
+    pub(crate) fn await_handshake(&mut self, context_id: u32) {
+        self.handshakes.add(context_id, self.ticked);
+        self.set_pace();
+    }
+
+    /// The connections whose client was silent for too long.
+    fn silent(&mut self) -> Vec<u32> {
+        let due = std::iter::from_fn(|| self.handshakes.pop_due(self.ticked));
+        let due: Vec<u32> = due.collect();
+        let silent = |id: &u32| {
+            let connection = self.connections.get(id);
+            connection.is_some_and(|connection| connection.session().borrow().awaits_handshake())
+        };
+        let silent: Vec<u32> = due.into_iter().filter(silent).collect();
+        let count = u32::try_from(silent.len()).unwrap_or(u32::MAX);
+        self.metrics
+            .count("portcullis_starttls_silent_total", count);
+        silent
     }
 
     /// Has something done in `wait` milliseconds.
@@ -243,6 +268,7 @@ impl Worker {
         let now = self.ticked;
         let mut due: Vec<u32> = std::iter::from_fn(|| self.cut.pop_due(now)).collect();
         due.extend(std::iter::from_fn(|| self.closing.pop_due(now)));
+        due.extend(self.silent());
         due
     }
 
@@ -258,7 +284,7 @@ impl Worker {
             // Sites are tested before the first client comes.
             () if self.fleet.is_some() && self.serves() => MEDIUM,
             () if looks_up && first => FAST,
-            () if looks => SLOW,
+            () if looks || !self.handshakes.is_empty() => SLOW,
             () => Duration::ZERO,
         };
         if pace != self.pace {

@@ -6,7 +6,7 @@ use super::ledger::Room;
 use super::passage::{Passage, append};
 use super::{ClientSide, Phase, Session};
 use crate::policy::{Metering, Rule};
-use crate::smtp::{Answer, Clarity, Command, Doubt, LineEnd, Recipient, Unit, Verb};
+use crate::smtp::{Answer, Clarity, Command, Doubt, LineEnd, Recipient, TlsReply, Unit, Verb};
 use std::borrow::Cow;
 
 /// Sent in place of a command the guard answers: its 250 makes room for our reply.
@@ -21,6 +21,8 @@ enum Gate {
     Remember(Answer),
     /// The server is asked nothing; the guard answers.
     Refuse,
+    /// The same, since it is about TLS.
+    Tls(TlsReply),
 }
 
 impl Session {
@@ -39,6 +41,10 @@ impl Session {
     pub fn client_end<'a>(&mut self, rest: &'a [u8]) -> Effects<'a> {
         let mut effects = Effects::default();
         self.client_side = ClientSide::Ended;
+        if self.drops(rest, &mut effects) {
+            return effects;
+        }
+        self.hears(rest);
         match self.phase {
             Phase::Closed(_) | Phase::Detained(_) => effects.close = Close::Now,
             Phase::Unpaired(_) | Phase::Opaque(_) => effects.to_server = rest.into(),
@@ -68,7 +74,11 @@ impl Session {
 
     fn take_client_bytes<'a>(&mut self, bytes: &'a [u8], effects: &mut Effects<'a>) {
         let mut rest = bytes;
+        self.hears(bytes);
         loop {
+            if self.drops(rest, effects) {
+                return;
+            }
             match self.phase {
                 Phase::Unpaired(_) | Phase::Opaque(_) => {
                     return append(&mut effects.to_server, rest.into());
@@ -177,6 +187,21 @@ impl Session {
                     self.tracker.sent(&command, LineEnd::Crlf, Answer::Refused);
                     passage.put(NOOP);
                 }
+                Gate::Tls(reply) => {
+                    self.tracker.sent(&command, end, Answer::Tls(reply));
+                    match end {
+                        // The rest of the line is still to come: all of it becomes what NOOP
+                        // does not look at.
+                        LineEnd::Overlong => {
+                            passage.put(b"NOOP ");
+                            passage.keep(at, at + len);
+                        }
+                        LineEnd::Crlf | LineEnd::Lf => passage.put(NOOP),
+                    }
+                    if self.starts_tls(reply, bytes.get(at + len..).unwrap_or_default(), effects) {
+                        return bytes.len();
+                    }
+                }
             }
             at += len;
             self.sentence(&command, effects);
@@ -236,6 +261,9 @@ impl Session {
     }
 
     fn gate(&self, command: &Command<'_>, end: LineEnd) -> Gate {
+        if let Some(reply) = self.tls_reply(command, end) {
+            return Gate::Tls(reply);
+        }
         let answer = self.tracker.answer_to(command);
         if !matches!(answer, Answer::Rcpt | Answer::Lookup) {
             return Gate::Pass(answer);

@@ -17,8 +17,32 @@ pub struct Effects<'a> {
     pub notes: Vec<Note>,
     /// Whether somebody is to be asked about the client.
     pub ask: Ask,
+    /// Whether the connection's transport is to change.
+    pub transport: Transport,
     /// Whether the connection is to be closed.
     pub close: Close,
+}
+
+/// What carries a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// Cleartext, for good.
+    Cleartext,
+    /// Cleartext, and the host can start TLS ([`Transport::StartTls`]).
+    Switchable,
+    /// TLS that ends before the guard.
+    Tls,
+}
+
+/// Whether a connection's transport is to change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// It stays.
+    #[default]
+    Stays,
+    /// TLS starts on the client's side once the bytes for the client have left. Whatever the
+    /// client has sent up to now, wherever it waits, is to be thrown away.
+    StartTls,
 }
 
 /// Whether somebody is to be asked about the client. The session goes on meanwhile.
@@ -58,6 +82,10 @@ pub enum Note {
     Exempt(Exemption),
     /// The dialogue is not followed any more: bytes pass untouched.
     Opaque(OpaqueCause),
+    /// TLS starts, and the session goes on under it.
+    StartTls,
+    /// The client sent plaintext behind STARTTLS, which was dropped (RFC 3207 section 4.2).
+    BehindStartTls,
 }
 
 /// Why a session is left alone.
@@ -67,6 +95,8 @@ pub enum Exemption {
     Network,
     /// It authenticated.
     Authenticated,
+    /// Its certificate was verified.
+    Verified,
 }
 
 /// Why a session can no longer be read.

@@ -19,13 +19,14 @@ mod passage;
 mod record;
 mod server;
 mod tarpit;
+mod tls;
 mod unpaired;
 
 #[cfg(test)]
 mod tests;
 
 pub use door::Door;
-pub use effects::{Ask, Close, Effects, Exemption, Note, OpaqueCause};
+pub use effects::{Ask, Carrier, Close, Effects, Exemption, Note, OpaqueCause, Transport};
 pub use ledger::Cut;
 pub use record::Record;
 
@@ -37,6 +38,7 @@ use ledger::Room;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
+use tls::Tls;
 
 /// How a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,7 @@ pub struct Session {
     tracker: Tracker,
     phase: Phase,
     client_side: ClientSide,
+    tls: Tls,
     counts: Counts,
     transaction: Option<Transaction>,
     /// The first verdict of each rule that was met but not carried out.
@@ -138,6 +141,7 @@ impl Session {
             tracker,
             phase,
             client_side: ClientSide::Open,
+            tls: Tls::default(),
             counts: Counts::default(),
             transaction: None,
             observed: Vec::new(),

@@ -20,6 +20,8 @@ pub struct Record {
     pub mode: Mode,
     /// Why the session was no longer read from some point on.
     pub opaque: Option<&'static str>,
+    /// Whether the client has spoken under TLS that ends before the guard.
+    pub tls: bool,
     /// What DNS blacklists say of the client, if they list it.
     pub dnsbl: Option<Listing>,
     /// What it did.
@@ -50,6 +52,7 @@ impl Record {
                 Phase::Unpaired(cause) | Phase::Opaque(cause) => Some(cause.name()),
                 _ => None,
             },
+            tls: session.is_under_tls(),
             dnsbl: session.listing.as_deref().cloned(),
             counts: session.counts,
         }

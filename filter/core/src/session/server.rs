@@ -218,9 +218,16 @@ impl Session {
                 self.counts.answered += 1;
                 Fate::Rewrite(self.policy.metered(self.facts(&self.counts)))
             }
-            Answer::Hello(_) | Answer::Mail | Answer::Rset | Answer::Quit => {
+            Answer::Hello(hello) => match self.transaction_ended(answer, code, effects) {
+                Fate::Pass if code.is_success() => {
+                    self.greeted(hello, reply).map_or(Fate::Pass, Fate::Rewrite)
+                }
+                fate => fate,
+            },
+            Answer::Mail | Answer::Rset | Answer::Quit => {
                 self.transaction_ended(answer, code, effects)
             }
+            Answer::Tls(reply) => Fate::Rewrite(self.tls_answered(reply, effects).into()),
             Answer::Message | Answer::Chunk { last: true } => {
                 self.message_answered(code, early, doubtful, effects)
             }
@@ -366,6 +373,7 @@ impl Session {
     }
 
     fn authenticated(&mut self, effects: &mut Effects<'_>) -> Fate {
+        self.authenticated_for_tls();
         if self.phase == Phase::Judged && self.policy.config().exempt.authenticated {
             self.phase = Phase::Exempt(Exemption::Authenticated);
             self.leave_account();

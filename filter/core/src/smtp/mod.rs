@@ -14,7 +14,7 @@ mod tracker;
 pub use body::{EndOfData, Progress};
 pub use command::{Chunk, Command, Verb};
 pub use line::{Framed, LineEnd, frame};
-pub use place::{Answer, Hello, Place, ReplyQueue};
+pub use place::{Answer, Hello, Place, ReplyQueue, TlsReply};
 pub use recipient::{Recipient, certain_mailbox};
 pub use reply::{EnhancedCode, InvalidReply, ReplyCode, ReplyLine, contains_ignoring_case};
 pub use tracker::{Clarity, Doubt, Tracker, Unit};

@@ -51,8 +51,40 @@ pub enum Answer {
     Auth,
     /// STARTTLS.
     StartTls,
+    /// A command about TLS, or one that comes too early after it; the guard answers, and the
+    /// server was sent NOOP in its place.
+    Tls(TlsReply),
     /// Any other command.
     Other,
+}
+
+/// What the guard says about TLS (RFC 3207 section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsReply {
+    /// TLS starts behind this reply.
+    Ready,
+    /// STARTTLS takes no parameter.
+    Parameter,
+    /// There is no STARTTLS here.
+    NotHere,
+    /// TLS is active already, or the client has authenticated without it.
+    TooLate,
+    /// What was said before TLS is forgotten, EHLO included.
+    HelloFirst,
+}
+
+impl TlsReply {
+    /// The reply line.
+    #[must_use]
+    pub fn line(self) -> &'static str {
+        match self {
+            Self::Ready => "220 2.0.0 Ready to start TLS\r\n",
+            Self::Parameter => "501 5.5.4 STARTTLS takes no parameter\r\n",
+            Self::NotHere => "502 5.5.1 STARTTLS not available\r\n",
+            Self::TooLate => "503 5.5.1 Too late for STARTTLS\r\n",
+            Self::HelloFirst => "503 5.5.1 Send EHLO again, TLS makes a new start\r\n",
+        }
+    }
 }
 
 impl Answer {
@@ -60,7 +92,7 @@ impl Answer {
     fn is_the_guards(self) -> bool {
         matches!(
             self,
-            Self::Refused | Self::Remembered | Self::RememberedForNow
+            Self::Refused | Self::Remembered | Self::RememberedForNow | Self::Tls(_)
         )
     }
 

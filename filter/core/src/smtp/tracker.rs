@@ -19,7 +19,7 @@
 use super::body::{EndOfData, Progress};
 use super::command::{Command, Verb};
 use super::line::{Framed, LineEnd, frame};
-use super::place::{Answer, Hello, Place, ReplyQueue};
+use super::place::{Answer, Hello, Place, ReplyQueue, TlsReply};
 use super::reply::ReplyCode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +257,13 @@ impl Tracker {
             }
     }
 
+    /// TLS starts: what the server has offered so far no longer holds (RFC 3207 section 4.2).
+    pub fn forget_offers(&mut self) {
+        self.chunking = false;
+        self.lmtp = false;
+        self.lmtp_accepted = 0;
+    }
+
     /// Whether the server owes a reply to a whole message. A chunk under way is none yet.
     #[must_use]
     pub fn owes_for_message(&self) -> bool {
@@ -296,6 +303,7 @@ impl Tracker {
 fn waits(answer: Answer, verb: Verb) -> bool {
     match answer {
         Answer::Hello(_) | Answer::Data | Answer::Auth | Answer::StartTls => true,
+        Answer::Tls(reply) => reply == TlsReply::Ready,
         Answer::Other => verb != Verb::Noop,
         Answer::Greeting
         | Answer::Mail

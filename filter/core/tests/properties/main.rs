@@ -7,12 +7,15 @@
 
 mod dialogue;
 mod relay;
+mod tls;
 
 use dialogue::{attack, honest};
 use portcullis_core::policy::{Policy, Rule};
+use portcullis_core::session::Transport;
 use proptest::prelude::*;
 use relay::{Relay, Server};
 use std::rc::Rc;
+use tls::Gate;
 
 fn policy(json: &str) -> Rc<Policy> {
     Rc::new(Policy::read(json.as_bytes()).unwrap())
@@ -110,6 +113,42 @@ proptest! {
         relay.run(&client, true);
         prop_assert_eq!(text(&relay.server.read), text(&client.concat()));
         prop_assert_eq!(text(&relay.client_read), text(&bare));
+    }
+
+    /// Whatever stands behind STARTTLS, however it is cut and whenever the server answers: nobody
+    /// has a byte of it once TLS starts, and the server has read none.
+    #[test]
+    fn nothing_said_before_tls_is_heard_after_it(
+        before in 0usize..4,
+        injected in bytes(),
+        cuts in prop::collection::vec((1usize..30, 0usize..3), 1..30),
+    ) {
+        let said = format!("EHLO a.test\r\n{}", "RSET\r\n".repeat(before));
+        let mut client = [said.as_bytes(), b"STARTTLS\r\n", &injected].concat();
+        let mut gate = Gate::open(policy("{}"));
+        for (cut, replies) in cuts.into_iter().cycle() {
+            if gate.transport == Transport::StartTls {
+                // What has not been sent yet is for TLS to see.
+                break;
+            }
+            let sent: Vec<u8> = client.drain(..cut.min(client.len())).collect();
+            gate.client(&sent);
+            for _ in 0..replies {
+                gate.answer();
+            }
+            if client.is_empty() {
+                while gate.answer() {}
+            }
+        }
+        prop_assert_eq!(text(&gate.server_read), said.clone() + "NOOP\r\n");
+        prop_assert_eq!(gate.kept(), 0);
+        let read = text(&gate.client_read);
+        prop_assert!(read.ends_with("\n220 2.0.0 Ready to start TLS\r\n"), "{}", read);
+        gate.client(b"MAIL FROM:<>\r\nEHLO b.test\r\n");
+        prop_assert_eq!(
+            text(&gate.server_read),
+            said + "NOOP\r\nNOOP\r\nEHLO b.test\r\n"
+        );
     }
 
     /// Any bytes in any order: no panic, bounded memory, and nothing invented towards the server.

@@ -28,6 +28,7 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         ("limits.reply", limits.reply, 512, 65536),
         ("limits.held", limits.held, 1024, 1_048_576),
         ("limits.owed_replies", limits.owed_replies, 16, 10_000),
+        ("limits.handshake_ms", limits.handshake_ms, 1000, 600_000),
         ("client.ipv4_prefix", client.ipv4_prefix.into(), 8, 32),
         ("client.ipv6_prefix", client.ipv6_prefix.into(), 16, 128),
         (

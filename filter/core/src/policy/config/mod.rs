@@ -40,6 +40,8 @@ pub struct Config {
     pub desync: DesyncMode,
     /// What happens to a message that servers may end at different places.
     pub smuggling: SmugglingMode,
+    /// What happens to STARTTLS where nothing before the guard ends TLS.
+    pub starttls: StartTlsMode,
     /// How clients are told apart.
     pub client: ClientConfig,
     /// Sessions at once.
@@ -182,6 +184,8 @@ pub struct ExemptConfig {
     pub networks: Vec<String>,
     /// Sessions are left alone once AUTH has succeeded (235).
     pub authenticated: bool,
+    /// Sessions are left alone whose client has shown a certificate that Envoy verified.
+    pub verified_clients: bool,
 }
 }
 
@@ -190,6 +194,7 @@ impl Default for ExemptConfig {
         Self {
             networks: Vec::new(),
             authenticated: true,
+            verified_clients: false,
         }
     }
 }
@@ -220,6 +225,21 @@ pub enum SmugglingMode {
     Close,
     /// The message passes; the session is closed once the server has answered more than was asked.
     Pass,
+}
+
+/// What happens to STARTTLS where nothing before the guard ends TLS. With the module of the same name
+/// in the filter chain, TLS ends there and the guard sees all, whatever this says; where the
+/// connection is under TLS from the start, STARTTLS is never offered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum StartTlsMode {
+    /// The server may offer it. A session that takes it up passes unread from there on; rules for
+    /// connections and clients still hold.
+    #[default]
+    Pass,
+    /// It is taken out of the server's offers, and answered `502`. Mail comes in cleartext.
+    Hide,
 }
 
 section! {
@@ -310,6 +330,10 @@ pub struct LimitsConfig {
     /// Replies that may be owed at once before further commands wait: 16 to 10000.
     #[cfg_attr(feature = "schema", schemars(range(min = 16, max = 10000)))]
     pub owed_replies: u32,
+    /// Milliseconds a client may take from the `220` to STARTTLS until its first word under TLS,
+    /// then the connection is closed: 1000 to 600000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1000, max = 600_000)))]
+    pub handshake_ms: u32,
 }
 }
 
@@ -320,6 +344,7 @@ impl Default for LimitsConfig {
             reply: 8192,
             held: 65536,
             owed_replies: 256,
+            handshake_ms: 30_000,
         }
     }
 }

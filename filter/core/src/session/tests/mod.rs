@@ -10,10 +10,11 @@ mod passing;
 mod rules;
 mod standing;
 mod tarpit;
+mod tls;
 mod turns;
 mod unread;
 
-use super::{Close, Note, OpaqueCause, Session};
+use super::{Close, Note, OpaqueCause, Session, Transport};
 use crate::policy::{Policy, Rule};
 use std::rc::Rc;
 
@@ -22,6 +23,7 @@ pub(super) struct Talk {
     pub(super) session: Session,
     pub(super) notes: Vec<Note>,
     pub(super) close: Close,
+    pub(super) transport: Transport,
     to_server: Vec<u8>,
     to_client: Vec<u8>,
     /// What the session left with the host.
@@ -37,6 +39,7 @@ impl Talk {
             session,
             notes: note.into_iter().collect(),
             close: Close::Keep,
+            transport: Transport::Stays,
             to_server: Vec::new(),
             to_client: Vec::new(),
             host: Vec::new(),
@@ -91,6 +94,10 @@ impl Talk {
         self.to_server.extend_from_slice(&effects.to_server);
         self.notes.extend(effects.notes);
         self.close = self.close.max(effects.close);
+        if effects.transport == Transport::StartTls {
+            self.transport = Transport::StartTls;
+            self.host.clear();
+        }
         if !self.host.is_empty() {
             self.offer();
         }

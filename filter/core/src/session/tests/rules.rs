@@ -270,7 +270,7 @@ fn the_record_is_one_flat_object() {
     let record = serde_json::to_string(&talk.session.record()).unwrap();
     assert_eq!(
         record,
-        r#"{"client":"203.0.113.7","verdict":"close","rule":"rcpt.max_consecutive","mode":"enforce","opaque":null,"dnsbl":null,"tried":5,"accepted":0,"rejected":5,"consecutive":5,"wasted":0,"answered":0,"messages":0}"#
+        r#"{"client":"203.0.113.7","verdict":"close","rule":"rcpt.max_consecutive","mode":"enforce","opaque":null,"tls":false,"dnsbl":null,"tried":5,"accepted":0,"rejected":5,"consecutive":5,"wasted":0,"answered":0,"messages":0}"#
     );
 }
 

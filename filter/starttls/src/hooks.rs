@@ -1,0 +1,110 @@
+//! What Envoy's callbacks mean to a connection.
+#![forbid(unsafe_code)]
+
+use crate::switch::{Event, Switch, Transport};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Filter state by which the module tells the guard that this connection can be switched.
+pub(crate) const READY: &str = "portcullis.starttls";
+/// Filter state by which the guard asks for the switch. Envoy puts `wasm.` before the names of
+/// properties that a proxy-wasm filter sets.
+pub(crate) const ASKED: &str = "wasm.portcullis.starttls";
+
+/// What a connection can do beside changing its transport.
+pub(crate) trait Connection: Transport {
+    /// Whether it is under TLS already.
+    fn is_tls(&self) -> bool;
+    /// Leaves a word for the filters behind.
+    fn set_state(&self, key: &str, value: &str);
+    /// Whether a filter has left one under this key.
+    fn has_state(&self, key: &str) -> bool;
+    /// Adds one to a counter.
+    fn count(&self, counter: Counter);
+    /// Writes a line to Envoy's log.
+    fn log(&self, level: Level, line: &str);
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counter {
+    /// Connections that were switched to TLS.
+    Switched,
+    /// Connections closed, or not offered TLS, since their listener cannot start it.
+    NotThere,
+    /// Connections closed since something else went wrong.
+    Failed,
+}
+
+impl Counter {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 3] = [Self::Switched, Self::NotThere, Self::Failed];
+
+    /// Its name in Envoy's statistics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Switched => "portcullis_starttls_switched_total",
+            Self::NotThere => "portcullis_starttls_no_socket_total",
+            Self::Failed => "portcullis_starttls_failed_total",
+        }
+    }
+}
+
+/// How serious a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Warn,
+    Error,
+}
+
+/// What the connections of one listener share.
+#[derive(Debug, Default)]
+pub(crate) struct Listener {
+    /// Whether it has turned out that its transport socket is another one. Nothing tells so before
+    /// the first connection that is to be switched.
+    lacks_socket: AtomicBool,
+}
+
+impl Listener {
+    /// A connection has come: tells the guard whether it may offer STARTTLS.
+    pub(crate) fn opened(&self, connection: &impl Connection) {
+        if connection.is_tls() {
+            // An ordinary TLS socket, which needs no module; the guard sees for itself.
+            return;
+        }
+        if self.lacks_socket.load(Ordering::Relaxed) {
+            connection.count(Counter::NotThere);
+            return;
+        }
+        connection.set_state(READY, "ready");
+    }
+
+    /// Bytes are on their way to the client, past all other filters.
+    pub(crate) fn writing(&self, switch: &mut Switch, connection: &impl Connection) {
+        if switch.is_cleartext() && connection.has_state(ASKED) {
+            switch.begin(connection);
+        }
+    }
+
+    /// Tells what came of the switch, if anything did.
+    pub(crate) fn tell(&self, event: Option<Event>, connection: &impl Connection) {
+        match event {
+            None => {}
+            Some(Event::Switched) => connection.count(Counter::Switched),
+            Some(Event::NotThere) => {
+                connection.count(Counter::NotThere);
+                if !self.lacks_socket.swap(true, Ordering::Relaxed) {
+                    connection.log(
+                        Level::Error,
+                        "this listener cannot start TLS, so STARTTLS is no longer offered on it: \
+                         its filter chain needs the transport socket \
+                         envoy.transport_sockets.starttls",
+                    );
+                }
+            }
+            Some(Event::NoTurn) => {
+                connection.count(Counter::Failed);
+                connection.log(Level::Warn, "a connection could not be switched to TLS");
+            }
+        }
+    }
+}
