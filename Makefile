@@ -33,6 +33,8 @@ UPSTREAM_PROXY_PROTOCOL ?= off
 DNSBL ?= off
 ##= FLEET=off: run: on shares what is known by Redis and Webdis, host:port is yours
 FLEET ?= off
+##= STARTTLS=off: run: on ends TLS here, a directory has tls.crt and tls.key to use
+STARTTLS ?= off
 ##= HOST=envoy: run: envoy, or sim for machines without Envoy
 HOST ?= envoy
 ##= DEMO_ARGS=: demo: flags of portcullis-demo, such as --bots 50
@@ -42,6 +44,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 SETUP := scripts/setup
 
 PORTCULLIS_WASM := $(TARGET)/portcullis.wasm
+PORTCULLIS_STARTTLS := $(TARGET)/libportcullis_starttls.so
 PORTCULLIS_HOST_SIM := $(TARGET)/debug/host-sim
 PORTCULLIS_ENVOY = $(shell $(SETUP)/envoy --path)
 PORTCULLIS_PYTHON = $(shell $(SETUP)/python-clients --path)
@@ -51,7 +54,8 @@ export WASM_TOOLCHAIN PORTCULLIS_CACHE
 export RUST_LIB_BACKTRACE ?= 0
 
 # What the launcher, the demo and the tests are told.
-WHERE = PORTCULLIS_WASM='$(PORTCULLIS_WASM)' PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' \
+WHERE = PORTCULLIS_WASM='$(PORTCULLIS_WASM)' PORTCULLIS_STARTTLS='$(PORTCULLIS_STARTTLS)' \
+	PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' \
 	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)' \
 	PORTCULLIS_KUBERNETES='$(PORTCULLIS_KUBERNETES)'
 
@@ -73,11 +77,12 @@ help: ## this list
 	@sed -n 's/^##= \([^:]*\(:[0-9]*\)\{0,1\}\): \(.*\)/  \1|\3/p' Makefile | awk -F'|' '{ printf "%-40s %s\n", $$1, $$2 }'
 
 .PHONY: run
-run: wasm build $(if $(filter sim,$(HOST)),,setup-envoy) $(if $(filter on,$(DNSBL)),setup-dnsbl) $(if $(filter on,$(FLEET)),setup-fleet) ## start the guard before a mail server; Ctrl-C ends it
+run: wasm build $(if $(filter off,$(STARTTLS)),,starttls setup-tls) $(if $(filter sim,$(HOST)),,setup-envoy) $(if $(filter on,$(DNSBL)),setup-dnsbl) $(if $(filter on,$(FLEET)),setup-fleet) ## start the guard before a mail server; Ctrl-C ends it
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-run' \
 		--listen '$(LISTEN)' --admin '$(ADMIN)' --workers '$(WORKERS)' --host '$(HOST)' \
 		--proxy-protocol '$(PROXY_PROTOCOL)' --upstream-proxy-protocol '$(UPSTREAM_PROXY_PROTOCOL)' \
 		--dnsbl '$(DNSBL)' --fleet '$(FLEET)' \
+		--starttls '$(STARTTLS)' \
 		$(if $(UPSTREAM),--upstream '$(UPSTREAM)') $(if $(POLICY),--policy '$(POLICY)')
 
 .PHONY: demo
@@ -89,7 +94,7 @@ bar-attack: wasm build ## a million simulated attack sessions: in 5 minutes, in 
 	@scripts/bar-attack '$(PORTCULLIS_HOST_SIM)' '$(PORTCULLIS_WASM)'
 
 .PHONY: test
-test: wasm setup-envoy setup-packages setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes ## every test: native, wasm32 in Node, real Envoy and Postfix
+test: wasm starttls setup-envoy setup-packages setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes ## every test: native, wasm32 in Node, real Envoy and Postfix
 	@$(WHERE) CARGO_FLAGS='$(CARGO_FLAGS)' scripts/test-all $(NATIVE)
 
 .PHONY: test-counts
@@ -109,6 +114,18 @@ clean: ## remove what was built here (not what set-up installed)
 .PHONY: wasm
 wasm: setup-wasm-toolchain setup-wasm-opt ## build target/portcullis.wasm
 	@scripts/wasm-build '$(PORTCULLIS_WASM)' $(CARGO_FLAGS)
+
+.PHONY: starttls
+starttls: setup-rust ## build target/libportcullis_starttls.so, the native module for STARTTLS
+	@echo 'build: module for STARTTLS'
+	@cargo build --quiet $(CARGO_FLAGS) --profile native -p portcullis-starttls
+	@cmp -s '$(TARGET)/native/libportcullis_starttls.so' '$(PORTCULLIS_STARTTLS)' || { \
+		cp '$(TARGET)/native/libportcullis_starttls.so' '$(PORTCULLIS_STARTTLS).new' && \
+		mv '$(PORTCULLIS_STARTTLS).new' '$(PORTCULLIS_STARTTLS)'; }
+
+.PHONY: certificate
+certificate: setup-tls ## make a self-signed certificate to try, in target/tls
+	@scripts/certificate '$(TARGET)/tls'
 
 .PHONY: build
 build: setup-rust ## build the native programs: host-sim, launcher, demo
@@ -155,7 +172,7 @@ test-wasm-node: setup-wasm-toolchain setup-node setup-wasm-bindgen-runner ## the
 	@scripts/test-wasm-node $(CARGO_FLAGS)
 
 .PHONY: test-e2e
-test-e2e: wasm build setup-envoy setup-packages setup-python-clients setup-kubernetes ## only the tests on real Envoy and real servers
+test-e2e: wasm starttls build setup-envoy setup-packages setup-python-clients setup-kubernetes ## only the tests on real Envoy and real servers
 	@$(WHERE) cargo test $(CARGO_FLAGS) $(NATIVE) $(E2E) --no-fail-fast
 
 .PHONY: kubernetes-check
@@ -195,6 +212,11 @@ setup-wasm-toolchain setup-wasm-bindgen-runner: setup-rust
 .PHONY: setup-dnsbl
 setup-dnsbl:
 	@$(SETUP)/packages rbldnsd dnsdist
+
+# What a certificate to try needs of the packages.
+.PHONY: setup-tls
+setup-tls:
+	@$(SETUP)/packages openssl
 
 # What `make run FLEET=on` needs of the packages.
 .PHONY: setup-fleet

@@ -26,5 +26,6 @@ pub mod process;
 pub mod proxy_header;
 pub mod smtp;
 pub mod stand;
+pub mod tls;
 
 pub use error::Error;

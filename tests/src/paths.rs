@@ -48,6 +48,21 @@ pub fn wasm() -> Result<PathBuf, Error> {
     found("the filter", "PORTCULLIS_WASM", usual, "make wasm")
 }
 
+/// The secret that names the certificate's files, from which that of every Envoy is rendered.
+#[must_use]
+pub fn certificate_yaml() -> PathBuf {
+    repository().join("envoy/tls/certificate.yaml")
+}
+
+/// The built module: `PORTCULLIS_STARTTLS`, else `target/libportcullis_starttls.so`.
+///
+/// # Errors
+/// [`Error::Missing`] if it has not been built.
+pub fn starttls() -> Result<PathBuf, Error> {
+    let usual = repository().join("target/libportcullis_starttls.so");
+    found("the module", "PORTCULLIS_STARTTLS", usual, "make starttls")
+}
+
 /// Envoy's binary: `PORTCULLIS_ENVOY`, else where `make setup` puts it.
 ///
 /// # Errors

@@ -10,7 +10,10 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::Error;
+use crate::{
+    Error,
+    tls::{TlsClient, Wire},
+};
 
 /// How long one read or write may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,7 +40,7 @@ impl Reply {
 /// A connection to a mail server, or to the guard before it.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Wire,
     unread: Vec<u8>,
 }
 
@@ -86,11 +89,48 @@ impl Client {
             stream.set_write_timeout(Some(PATIENCE))?;
             stream.set_nodelay(true)?;
             Ok(Self {
-                stream,
+                stream: Wire::Clear(stream),
                 unread: Vec::new(),
             })
         });
         ready.map_err(Error::smtp(format!("connecting to {to}")))
+    }
+
+    /// Asks for TLS, and goes on under it.
+    ///
+    /// # Errors
+    /// [`Error::Smtp`] if the server does not agree, says more than that, or the handshake fails.
+    pub fn starttls(mut self, tls: &TlsClient) -> Result<Self, Error> {
+        let reply = self.command("STARTTLS")?;
+        if reply.code != 220 || !self.unread.is_empty() {
+            let unread = String::from_utf8_lossy(&self.unread);
+            return Err(Error::smtp("asking for TLS")(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{reply:?}, then {unread:?}"),
+            )));
+        }
+        self.handshake(tls)
+    }
+
+    /// Does the handshake at once, whatever was said before.
+    ///
+    /// # Errors
+    /// [`Error::Smtp`] if it fails.
+    pub fn handshake(self, tls: &TlsClient) -> Result<Self, Error> {
+        let stream = match self.stream {
+            Wire::Clear(socket) => tls.handshake(socket)?,
+            stream @ Wire::Tls(_) => stream,
+        };
+        Ok(Self {
+            stream,
+            unread: Vec::new(),
+        })
+    }
+
+    /// What carries it.
+    #[must_use]
+    pub fn wire(&self) -> &Wire {
+        &self.stream
     }
 
     /// This side's own address.
@@ -99,6 +139,7 @@ impl Client {
     /// [`Error::Smtp`] if the connection is gone.
     pub fn local_address(&self) -> Result<SocketAddr, Error> {
         self.stream
+            .socket()
             .local_addr()
             .map_err(Error::smtp("asking for the local address"))
     }
@@ -208,6 +249,7 @@ impl Client {
     /// [`Error::Smtp`] if the connection is gone.
     pub fn finish_sending(&mut self) -> Result<(), Error> {
         self.stream
+            .socket()
             .shutdown(Shutdown::Write)
             .map_err(Error::smtp("ending its own side"))
     }

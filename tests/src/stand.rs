@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use crate::{
     Error,
     deadline::{PATIENCE, Seen, wait_for},
-    envoy::{Envoy, EnvoyConfig, Guard},
+    envoy::{ClientTls, Envoy, EnvoyConfig, Guard},
+    paths,
     postfix::{Postfix, Service},
     smtp::Client,
+    tls::{Certificate, TlsClient},
 };
 
 /// Postfix with the guard before one of its services.
@@ -55,6 +57,23 @@ impl Stand {
         })
     }
 
+    /// The same with STARTTLS ended at the guard.
+    ///
+    /// # Errors
+    /// As [`Stand::with_defaults`].
+    pub fn with_starttls(service: Service, policy: Value) -> Result<Self, Error> {
+        let tls = starttls()?;
+        Self::with(service, policy, |config| config.client_tls(tls))
+    }
+
+    /// A client that has said EHLO under TLS, which it asked for.
+    ///
+    /// # Errors
+    /// [`Error::Smtp`] if there is none.
+    pub fn client_under_tls(&self) -> Result<Client, Error> {
+        under_tls(Client::greeted(self.envoy.address())?)
+    }
+
     /// A client of the guard that has read the greeting.
     ///
     /// # Errors
@@ -97,6 +116,28 @@ pub fn wait_until_refused(client: IpAddr, at: SocketAddr) -> Result<(), Error> {
             other => Seen::NotYet(other.to_string()),
         })
     })
+}
+
+/// STARTTLS ended at the guard, with a certificate of its own.
+///
+/// # Errors
+/// [`Error::Missing`] if the module is not built, or as [`Certificate::make`].
+pub fn starttls() -> Result<ClientTls, Error> {
+    Ok(ClientTls::StartTls {
+        module: paths::starttls()?,
+        certificate: Certificate::temporary()?,
+    })
+}
+
+/// Takes a client that has read the greeting to its EHLO under TLS.
+///
+/// # Errors
+/// [`Error::Smtp`] if it does not get there.
+pub fn under_tls(mut client: Client) -> Result<Client, Error> {
+    client.command("EHLO client.example.org")?;
+    let mut client = client.starttls(&TlsClient::new())?;
+    client.command("EHLO client.example.org")?;
+    Ok(client)
 }
 
 /// `RCPT TO` for a name that exists in `example.test`, or does not.

@@ -10,6 +10,8 @@ use std::{
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use crate::tls::Certificate;
+
 /// What stands between the listener and the server.
 #[derive(Debug, Clone)]
 pub enum Guard {
@@ -32,6 +34,44 @@ pub enum FromClients {
     Direct,
     /// A front proxy names them by the PROXY protocol; only peers in these networks may.
     BehindProxy(Vec<IpNet>),
+}
+
+/// Where TLS with clients ends.
+#[derive(Debug, Clone, Default)]
+pub enum ClientTls {
+    /// Not here: the listener is cleartext for good.
+    #[default]
+    None,
+    /// Here, when the client says STARTTLS.
+    StartTls {
+        /// The module that starts it.
+        module: PathBuf,
+        /// What clients see.
+        certificate: Certificate,
+    },
+    /// Nowhere, though the module is there: the transport socket that it needs is not. A mistake, to
+    /// see what comes of it.
+    ModuleAlone {
+        /// The module.
+        module: PathBuf,
+    },
+    /// Here, from the first byte on.
+    Implicit {
+        /// What clients see.
+        certificate: Certificate,
+    },
+}
+
+impl ClientTls {
+    /// What clients see, if there is TLS.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::None | Self::ModuleAlone { .. } => None,
+            Self::StartTls { certificate, .. } | Self::Implicit { certificate } => {
+                Some(certificate)
+            }
+        }
+    }
 }
 
 /// What the server is told about the client.
@@ -119,6 +159,8 @@ pub struct EnvoyConfig {
     pub(super) upstream: HostPort,
     pub(super) guard: Guard,
     pub(super) from_clients: FromClients,
+    pub(super) client_tls: ClientTls,
+    pub(super) client_ca: Option<PathBuf>,
     pub(super) to_server: ToServer,
     pub(super) dnsbl: ServiceAt,
     pub(super) store: ServiceAt,
@@ -137,6 +179,8 @@ impl EnvoyConfig {
             upstream: upstream.into(),
             guard,
             from_clients: FromClients::default(),
+            client_tls: ClientTls::default(),
+            client_ca: None,
             to_server: ToServer::default(),
             dnsbl: ServiceAt::default(),
             store: ServiceAt::default(),
@@ -163,6 +207,20 @@ impl EnvoyConfig {
     #[must_use]
     pub fn from_clients(mut self, from_clients: FromClients) -> Self {
         self.from_clients = from_clients;
+        self
+    }
+
+    /// Where TLS with clients ends.
+    #[must_use]
+    pub fn client_tls(mut self, tls: ClientTls) -> Self {
+        self.client_tls = tls;
+        self
+    }
+
+    /// Asks clients for certificates that this authority has signed; a file.
+    #[must_use]
+    pub fn client_ca(mut self, file: PathBuf) -> Self {
+        self.client_ca = Some(file);
         self
     }
 

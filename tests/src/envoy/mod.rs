@@ -7,5 +7,5 @@ mod process;
 pub(crate) mod render;
 
 pub use admin::Admin;
-pub use config::{EnvoyConfig, FromClients, Guard, HostPort, ServiceAt, ToServer};
+pub use config::{ClientTls, EnvoyConfig, FromClients, Guard, HostPort, ServiceAt, ToServer};
 pub use process::Envoy;

@@ -56,6 +56,9 @@ impl EnvoyConfig {
         let files = Files::create(self.access_log.as_deref())?;
         let rendered = render::render(&self, files.places(&files.watched(), &files.listener()))?;
         write_json(&files.bootstrap(), &rendered.bootstrap)?;
+        if let Some(certificate) = self.client_tls.certificate() {
+            write_json(&files.certificate(), &render::secret(certificate)?)?;
+        }
         files.publish(&rendered.listener)?;
 
         let mut process = Process::start("envoy", self.command(&files)?, &files.log())?;
@@ -94,7 +97,7 @@ impl EnvoyConfig {
             .args(["--concurrency", &self.workers.to_string()])
             .args(["--file-flush-interval-msec", LOG_FLUSH_MS])
             .args(["--log-level", "warning"])
-            .args(["--component-log-level", "wasm:info"]);
+            .args(["--component-log-level", "wasm:info,dynamic_modules:info"]);
         Ok(command)
     }
 }
@@ -292,10 +295,16 @@ impl Files {
         self.watched().join("smtp.json")
     }
 
+    /// Which certificate clients see, as Envoy's secret discovery reads it.
+    fn certificate(&self) -> PathBuf {
+        self.directory.path().join("certificate.json")
+    }
+
     fn places<'a>(&'a self, watched: &'a Path, listener: &'a Path) -> Places<'a> {
         Places {
             watched,
             listener,
+            certificate: self.certificate(),
             access_log: &self.access_log,
         }
     }

@@ -4,16 +4,21 @@
 //! filled in. Only their place changes: the listener moves to a file of its own, which Envoy
 //! watches, so that a policy can be changed while mail flows.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
-use super::config::{EnvoyConfig, FromClients, Guard, HostPort, ServiceAt, ToServer};
-use crate::{Error, paths};
+use super::config::{ClientTls, EnvoyConfig, FromClients, Guard, HostPort, ServiceAt, ToServer};
+use crate::{Error, paths, tls::Certificate};
 
 const LISTENER_TYPE: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const WASM_FILTER: &str = "envoy.filters.network.wasm";
 const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
+const MODULE_FILTER: &str = "portcullis.starttls";
+const FILTERS: &str = "/filter_chains/0/filters";
 const LISTENERS: &str = "/static_resources/listeners";
 const CLUSTERS: &str = "/static_resources/clusters";
 const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
@@ -28,12 +33,14 @@ pub(super) struct Rendered {
 }
 
 /// The files of one Envoy in its runtime directory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Places<'a> {
     /// The directory Envoy watches for the listener's file.
     pub(super) watched: &'a Path,
     /// The listener's file, in `watched`.
     pub(super) listener: &'a Path,
+    /// The secret's file.
+    pub(super) certificate: PathBuf,
     /// The access log.
     pub(super) access_log: &'a Path,
 }
@@ -53,6 +60,8 @@ pub(super) fn render(config: &EnvoyConfig, places: Places<'_>) -> Result<Rendere
 
     let mut listener = take_named(&mut bootstrap, LISTENERS, listener_name(config))?;
     fill_listener(&mut listener, config, places.access_log)?;
+    let tls = tls_parts(&mut bootstrap, config, &places.certificate)?;
+    add_tls(&mut listener, tls)?;
 
     let clusters = clusters(&mut bootstrap, config)?;
     // It takes no connections from outside, so it may stay: only the other one is replaced.
@@ -82,8 +91,25 @@ pub(super) fn discovery(listener: &Value) -> Value {
     json!({ "resources": [resource] })
 }
 
+/// The secret's file as Envoy's discovery reads it.
+pub(super) fn secret(certificate: &Certificate) -> Result<Value, Error> {
+    let mut secret = read(paths::certificate_yaml())?;
+    for (pointer, path) in [
+        ("certificate_chain/filename", certificate.chain()),
+        ("private_key/filename", certificate.key()),
+        ("watched_directory/path", certificate.directory().into()),
+    ] {
+        let pointer = format!("/resources/0/tls_certificate/{pointer}");
+        set(&mut secret, &pointer, json!(path))?;
+    }
+    Ok(secret)
+}
+
 pub(crate) fn template() -> Result<Value, Error> {
-    let path = paths::envoy_yaml();
+    read(paths::envoy_yaml())
+}
+
+fn read(path: PathBuf) -> Result<Value, Error> {
     let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
     serde_saphyr::from_str(&text).map_err(|error| Error::Content {
         path,
@@ -121,9 +147,8 @@ fn fill_listener(
         set(listener, pointer, json!(ranges))?;
     }
 
-    let filters = "/filter_chains/0/filters";
-    let wasm = take_named(listener, filters, WASM_FILTER)?;
-    let mut proxy = take_named(listener, filters, TCP_PROXY)?;
+    let wasm = take_named(listener, FILTERS, WASM_FILTER)?;
+    let mut proxy = take_named(listener, FILTERS, TCP_PROXY)?;
     set(
         &mut proxy,
         "/typed_config/cluster",
@@ -138,7 +163,88 @@ fn fill_listener(
         Guard::Absent => json!([proxy]),
         Guard::Present { wasm: code, policy } => json!([fill_wasm(wasm, code, policy)?, proxy]),
     };
-    set(listener, filters, chain)
+    set(listener, FILTERS, chain)
+}
+
+/// What TLS with clients adds to a listener.
+#[derive(Debug, Default)]
+struct TlsParts {
+    /// The filter before all others.
+    filter: Option<Value>,
+    /// Fields of the filter chain.
+    chain: Vec<(&'static str, Value)>,
+}
+
+/// Takes the parts from the listener of the file that has them.
+fn tls_parts(
+    bootstrap: &mut Value,
+    config: &EnvoyConfig,
+    secret: &Path,
+) -> Result<TlsParts, Error> {
+    const SOCKET: &str = "transport_socket";
+    const TIMEOUT: &str = "transport_socket_connect_timeout";
+    let mut parts = TlsParts::default();
+    let (listener, fields, context) = match &config.client_tls {
+        ClientTls::None => return Ok(parts),
+        ClientTls::ModuleAlone { .. } => ("smtp_starttls", [].as_slice(), ""),
+        ClientTls::StartTls { .. } => {
+            let context = "/typed_config/tls_socket_config/common_tls_context";
+            ("smtp_starttls", [SOCKET].as_slice(), context)
+        }
+        ClientTls::Implicit { .. } => {
+            let context = "/typed_config/common_tls_context";
+            ("smtps", [SOCKET, TIMEOUT].as_slice(), context)
+        }
+    };
+    let mut listener = take_named(bootstrap, LISTENERS, listener)?;
+    if let ClientTls::StartTls { module, .. } | ClientTls::ModuleAlone { module } =
+        &config.client_tls
+    {
+        let mut filter = take_named(&mut listener, FILTERS, MODULE_FILTER)?;
+        let file = "/typed_config/dynamic_module_config/module/local/filename";
+        set(&mut filter, file, json!(module))?;
+        parts.filter = Some(filter);
+    }
+    for field in fields {
+        let pointer = format!("/filter_chains/0/{field}");
+        let value = listener.pointer_mut(&pointer).map(Value::take);
+        let mut value = value.ok_or_else(|| lacks(&pointer))?;
+        if *field == SOCKET {
+            fill_tls_context(&mut value, context, config, secret)?;
+        }
+        parts.chain.push((field, value));
+    }
+    Ok(parts)
+}
+
+fn fill_tls_context(
+    socket: &mut Value,
+    pointer: &str,
+    config: &EnvoyConfig,
+    secret: &Path,
+) -> Result<(), Error> {
+    let file = "/tls_certificate_sds_secret_configs/0/sds_config/path_config_source/path";
+    set(socket, &format!("{pointer}{file}"), json!(secret))?;
+    if let Some(ca) = &config.client_ca {
+        let context = socket.pointer_mut(pointer).ok_or_else(|| lacks(pointer))?;
+        let trusted = json!({ "trusted_ca": { "filename": ca } });
+        *child(context, "validation_context")? = trusted;
+    }
+    Ok(())
+}
+
+fn add_tls(listener: &mut Value, parts: TlsParts) -> Result<(), Error> {
+    let filters = listener.pointer_mut(FILTERS).and_then(Value::as_array_mut);
+    let filters = filters.ok_or_else(|| lacks(FILTERS))?;
+    if let Some(filter) = parts.filter {
+        filters.insert(0, filter);
+    }
+    let chain = listener.pointer_mut("/filter_chains/0");
+    let chain = chain.ok_or_else(|| lacks("/filter_chains/0"))?;
+    for (field, value) in parts.chain {
+        *child(chain, field)? = value;
+    }
+    Ok(())
 }
 
 fn fill_wasm(mut filter: Value, code: &Path, policy: &Value) -> Result<Value, Error> {
@@ -213,9 +319,7 @@ pub(crate) fn take_named(tree: &mut Value, pointer: &str, name: &str) -> Result<
 }
 
 pub(crate) fn child<'a>(tree: &'a mut Value, key: &str) -> Result<&'a mut Value, Error> {
-    let object = tree
-        .as_object_mut()
-        .ok_or_else(|| lacks("top-level mapping"))?;
+    let object = tree.as_object_mut().ok_or_else(|| lacks("mapping"))?;
     Ok(object.entry(key).or_insert(Value::Null))
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::{
     Options, Services,
-    options::{Beside, Host, Switch},
+    options::{Beside, Host, StartTls, Switch},
     server::Server,
 };
 use crate::{
@@ -42,6 +42,7 @@ impl RunningGuard {
                     .listen(options.listen)
                     .admin(options.admin)
                     .from_clients(options.from_clients())
+                    .client_tls(options.client_tls()?)
                     .to_server(options.to_server())
                     .dnsbl(beside.blocklists.address())
                     .store(beside.store.address())
@@ -132,6 +133,7 @@ fn suggestions(options: &Options, listen: SocketAddr) -> Vec<String> {
     };
     let claim = |client: &str| swaks(&format!(" --proxy 'TCP4 {client} 127.0.0.1 5555 25'"));
     match (options.proxy_protocol, &options.dnsbl) {
+        (Switch::Off, _) if options.starttls != StartTls::Off => vec![swaks(" --tls")],
         (Switch::Off, Beside::Off | Beside::At(_)) => {
             vec![swaks(""), format!("nc -C {host} {port}")]
         }

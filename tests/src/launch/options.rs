@@ -1,6 +1,11 @@
 //! What the launcher can be told.
 
-use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
@@ -8,8 +13,9 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::{
-    envoy::{FromClients, HostPort, ToServer},
+    envoy::{ClientTls, FromClients, HostPort, ToServer},
     paths,
+    tls::Certificate,
 };
 
 /// The store's cluster in `envoy/envoy.yaml`.
@@ -52,6 +58,10 @@ pub struct Options {
     /// Webdis.
     #[arg(long, value_name = "off|on|HOST:PORT", default_value = "off")]
     pub fleet: Beside,
+    /// Where STARTTLS ends (Envoy only): on ends it here with a certificate made for the purpose, a
+    /// directory has the files tls.crt and tls.key to use.
+    #[arg(long, value_name = "off|on|DIR", default_value = "off")]
+    pub starttls: StartTls,
     /// What runs the filter.
     #[arg(long, value_name = "envoy|sim", value_enum, default_value_t = Host::Envoy)]
     pub host: Host,
@@ -89,6 +99,30 @@ pub enum Beside {
     Example,
     /// This one.
     At(HostPort),
+}
+
+/// Where STARTTLS ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartTls {
+    /// Behind the guard, if anywhere.
+    Off,
+    /// Here, with a certificate made for the purpose.
+    Example,
+    /// Here, with the certificate in this directory.
+    With(PathBuf),
+}
+
+impl FromStr for StartTls {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::Example),
+            _ if Path::new(text).join("tls.crt").is_file() => Ok(Self::With(text.into())),
+            _ => Err("neither on nor off, nor a directory with tls.crt and tls.key".into()),
+        }
+    }
 }
 
 impl FromStr for Beside {
@@ -165,6 +199,10 @@ impl Options {
             "--fleet: only Envoy asks a store; use --host envoy"
         );
         anyhow::ensure!(
+            !sim || self.starttls == StartTls::Off,
+            "--starttls: only Envoy does TLS; use --host envoy"
+        );
+        anyhow::ensure!(
             !matches!(self.dnsbl, Beside::At(_)) || self.policy.is_some(),
             "--dnsbl HOST:PORT: say which lists to ask there, in dnsbl.sites of a --policy"
         );
@@ -178,6 +216,22 @@ impl Options {
             Switch::Off => FromClients::Direct,
             Switch::On => FromClients::BehindProxy(self.trusted.clone()),
         }
+    }
+
+    /// Where TLS with clients ends.
+    ///
+    /// # Errors
+    /// If the module is not built, or a certificate cannot be made.
+    pub fn client_tls(&self) -> Result<ClientTls> {
+        let certificate = match &self.starttls {
+            StartTls::Off => return Ok(ClientTls::None),
+            StartTls::Example => Certificate::temporary()?,
+            StartTls::With(directory) => Certificate::in_directory(std::path::absolute(directory)?),
+        };
+        Ok(ClientTls::StartTls {
+            module: paths::starttls()?,
+            certificate,
+        })
     }
 
     /// What the server is told of the client.

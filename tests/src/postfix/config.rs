@@ -13,7 +13,7 @@ use std::{
 use nix::unistd::{Uid, User};
 
 use super::mailboxes;
-use crate::{Error, paths};
+use crate::{Error, paths, tls::Certificate};
 
 /// The ways a mail server meets an unknown recipient, and the one that reads PROXY headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,18 @@ pub enum Service {
     Unknown451,
     /// Answers `550 5.1.1` and expects a PROXY protocol header.
     BehindProxy,
+    /// Answers `550 5.1.1` and offers STARTTLS of its own.
+    OffersTls,
+    /// Answers `550 5.1.1`, under TLS from the first byte on.
+    UnderTls,
 }
 
-const SERVICES: [Service; 3] = [
+const SERVICES: [Service; 5] = [
     Service::Unknown550,
     Service::Unknown451,
     Service::BehindProxy,
+    Service::OffersTls,
+    Service::UnderTls,
 ];
 
 /// Postfix's own daemons that an SMTP session and a delivery to nowhere need (master.cf format).
@@ -101,6 +107,11 @@ pub(super) fn maillog(directory: &Path) -> PathBuf {
     directory.join("maillog")
 }
 
+/// Where its certificate is.
+fn tls(directory: &Path) -> PathBuf {
+    directory.join("tls")
+}
+
 /// Writes the configuration and says which service listens where.
 ///
 /// # Errors
@@ -112,6 +123,7 @@ pub(super) fn write(directory: &Path) -> Result<Vec<(Service, SocketAddr)>, Erro
         fs::create_dir(&place).map_err(Error::file(&place))?;
     }
     let owner = owner()?;
+    Certificate::make(&tls(directory))?;
     let queues = QUEUES.iter().map(|queue| spool.join(queue));
     for place in queues.chain([directory.join("data")]) {
         fs::create_dir(&place).map_err(Error::file(&place))?;
@@ -146,8 +158,10 @@ fn main_cf(directory: &Path) -> Result<String, Error> {
          daemon_directory = {daemons}\n\
          maillog_file = {log}\n\
          maillog_file_prefixes = {at}\n\
+         smtpd_tls_chain_files = {tls}/tls.key, {tls}/tls.crt\n\
          local_recipient_maps = inline:{{ {known} }}\n",
         at = directory.display(),
+        tls = tls(directory).display(),
         daemons = daemons.parent().unwrap_or(Path::new("/")).display(),
         log = maillog(directory).display(),
         known = known.join(", "),
@@ -159,6 +173,8 @@ fn options(service: Service) -> &'static str {
         Service::Unknown550 => "",
         Service::Unknown451 => " -o unknown_local_recipient_reject_code=451",
         Service::BehindProxy => " -o smtpd_upstream_proxy_protocol=haproxy",
+        Service::OffersTls => " -o smtpd_tls_security_level=may",
+        Service::UnderTls => " -o smtpd_tls_wrappermode=yes",
     }
 }
 

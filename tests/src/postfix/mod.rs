@@ -103,8 +103,10 @@ impl Postfix {
     /// Plain services must greet; those that wait for a PROXY header must accept a connection.
     fn wait_until_it_greets(&mut self) -> Result<(), Error> {
         let greets = |(service, address): &(Service, SocketAddr)| match service {
-            Service::Unknown550 | Service::Unknown451 => smtp::Client::greeted(*address).map(drop),
-            Service::BehindProxy => Ok(()),
+            Service::Unknown550 | Service::Unknown451 | Service::OffersTls => {
+                smtp::Client::greeted(*address).map(drop)
+            }
+            Service::BehindProxy | Service::UnderTls => Ok(()),
         };
         let (process, services, log) = (&mut self.process, &self.services, &self.log);
         wait_for("Postfix greeting", PATIENCE, || {
@@ -120,7 +122,7 @@ impl Postfix {
         // The greetings above are sessions too; what is counted begins after them.
         let greeted = services
             .iter()
-            .filter(|(service, _)| *service != Service::BehindProxy)
+            .filter(|(service, _)| !matches!(service, Service::BehindProxy | Service::UnderTls))
             .count();
         self.log.forget_sessions(greeted)
     }
