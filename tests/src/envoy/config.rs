@@ -75,7 +75,7 @@ impl ClientTls {
 }
 
 /// What the server is told about the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ToServer {
     /// Nothing: the server sees Envoy's address.
     #[default]
@@ -84,6 +84,8 @@ pub enum ToServer {
     ProxyV1,
     /// A PROXY protocol header, version 2 (binary).
     ProxyV2,
+    /// Nothing, but under TLS, if the server's certificate is signed by this one; a file.
+    Tls(PathBuf),
 }
 
 /// Where a service is that the guard asks.

@@ -125,9 +125,10 @@ fn listener_name(config: &EnvoyConfig) -> &'static str {
 }
 
 fn cluster_name(config: &EnvoyConfig) -> &'static str {
-    match config.to_server {
+    match &config.to_server {
         ToServer::Plain => "mta",
         ToServer::ProxyV1 | ToServer::ProxyV2 => "mta_told_the_client",
+        ToServer::Tls(_) => "mta_under_tls",
     }
 }
 
@@ -283,16 +284,15 @@ fn clusters(bootstrap: &mut Value, config: &EnvoyConfig) -> Result<Vec<Value>, E
 fn fill_cluster(cluster: &mut Value, config: &EnvoyConfig) -> Result<(), Error> {
     let HostPort { host, port } = &config.upstream;
     set(cluster, ENDPOINT, socket_address(host, *port))?;
-    let version = match config.to_server {
-        ToServer::Plain => return Ok(()),
-        ToServer::ProxyV1 => "V1",
-        ToServer::ProxyV2 => "V2",
-    };
-    set(
-        cluster,
-        "/transport_socket/typed_config/config/version",
-        json!(version),
-    )
+    const VERSION: &str = "/transport_socket/typed_config/config/version";
+    const TRUSTED: &str = "/transport_socket/typed_config/common_tls_context/validation_context\
+                           /trusted_ca/filename";
+    match &config.to_server {
+        ToServer::Plain => Ok(()),
+        ToServer::ProxyV1 => set(cluster, VERSION, json!("V1")),
+        ToServer::ProxyV2 => set(cluster, VERSION, json!("V2")),
+        ToServer::Tls(trusted) => set(cluster, TRUSTED, json!(trusted)),
+    }
 }
 
 pub(crate) fn socket_address(host: &str, port: u16) -> Value {

@@ -107,9 +107,9 @@ pub(super) fn maillog(directory: &Path) -> PathBuf {
     directory.join("maillog")
 }
 
-/// Where its certificate is.
-fn tls(directory: &Path) -> PathBuf {
-    directory.join("tls")
+/// Its certificate.
+pub(super) fn certificate(directory: &Path) -> Certificate {
+    Certificate::in_directory(directory.join("tls"))
 }
 
 /// Writes the configuration and says which service listens where.
@@ -123,7 +123,7 @@ pub(super) fn write(directory: &Path) -> Result<Vec<(Service, SocketAddr)>, Erro
         fs::create_dir(&place).map_err(Error::file(&place))?;
     }
     let owner = owner()?;
-    Certificate::make(&tls(directory))?;
+    Certificate::make(certificate(directory).directory())?;
     let queues = QUEUES.iter().map(|queue| spool.join(queue));
     for place in queues.chain([directory.join("data")]) {
         fs::create_dir(&place).map_err(Error::file(&place))?;
@@ -158,10 +158,11 @@ fn main_cf(directory: &Path) -> Result<String, Error> {
          daemon_directory = {daemons}\n\
          maillog_file = {log}\n\
          maillog_file_prefixes = {at}\n\
-         smtpd_tls_chain_files = {tls}/tls.key, {tls}/tls.crt\n\
+         smtpd_tls_chain_files = {key}, {chain}\n\
          local_recipient_maps = inline:{{ {known} }}\n",
         at = directory.display(),
-        tls = tls(directory).display(),
+        key = certificate(directory).key().display(),
+        chain = certificate(directory).chain().display(),
         daemons = daemons.parent().unwrap_or(Path::new("/")).display(),
         log = maillog(directory).display(),
         known = known.join(", "),

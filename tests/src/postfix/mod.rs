@@ -16,6 +16,7 @@ use crate::{
     paths,
     process::Process,
     smtp,
+    tls::Certificate,
 };
 
 /// How often a start is tried: another process may take one of the ports picked.
@@ -37,6 +38,7 @@ pub struct Postfix {
     process: Process,
     services: Vec<(Service, SocketAddr)>,
     log: Log,
+    certificate: Certificate,
     // Removed last, after the processes that write into it.
     _directory: TempDir,
 }
@@ -77,6 +79,7 @@ impl Postfix {
             process,
             services,
             log,
+            certificate: config::certificate(directory.path()),
             _directory: directory,
         };
         postfix.wait_until_it_greets()?;
@@ -101,6 +104,12 @@ impl Postfix {
     }
 
     /// Plain services must greet; those that wait for a PROXY header must accept a connection.
+    /// What it shows clients under TLS.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
     fn wait_until_it_greets(&mut self) -> Result<(), Error> {
         let greets = |(service, address): &(Service, SocketAddr)| match service {
             Service::Unknown550 | Service::Unknown451 | Service::OffersTls => {
