@@ -187,6 +187,11 @@ sizing: wasm build setup-envoy setup-packages setup-kubernetes ## what a pod of 
 fleet-soak: wasm build setup-envoy setup-packages setup-kubernetes ## the fleet test for longer, with a message of 100 MB
 	@PORTCULLIS_FLEET=soak $(WHERE) cargo test $(CARGO_FLAGS) $(NATIVE) --test kubernetes_fleet -- --nocapture
 
+##= SOAK_ARGS=: soak-starttls: its flags, such as --sessions 2000
+.PHONY: soak-starttls
+soak-starttls: wasm starttls build setup-envoy setup-tls ## 10,000 sessions by STARTTLS: failures, CPU, memory
+	@$(WHERE) '$(TARGET)/debug/portcullis-soak-starttls' $(SOAK_ARGS)
+
 .PHONY: wasm-check
 wasm-check: wasm ## size, imports, exports and freshness of the .wasm
 	@PORTCULLIS_WASM='$(PORTCULLIS_WASM)' cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test wasm_artifact

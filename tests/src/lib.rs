@@ -25,6 +25,7 @@ pub mod postfix;
 pub mod process;
 pub mod proxy_header;
 pub mod smtp;
+pub mod soak;
 pub mod stand;
 pub mod tls;
 

@@ -1,0 +1,174 @@
+//! Many sessions under TLS: whether all of them succeed, what one costs Envoy, and whether memory
+//! grows with them.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::{
+    Error,
+    envoy::Envoy,
+    smtp::{Client, Reply},
+    tls::TlsClient,
+};
+
+/// When a session's TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// When the client asks for it by STARTTLS.
+    StartTls,
+    /// With the connection.
+    Connect,
+}
+
+/// One whole session: a message for a known recipient under TLS.
+///
+/// # Errors
+/// [`Error::Smtp`] at the first step that fails.
+pub fn session(from: IpAddr, to: SocketAddr, begin: Begin, tls: &TlsClient) -> Result<(), Error> {
+    let client = Client::connect_from(from, to)?;
+    let mut client = match begin {
+        Begin::Connect => {
+            let mut client = client.handshake(tls)?;
+            expect(220, client.reply()?)?;
+            client
+        }
+        Begin::StartTls => {
+            let mut client = client;
+            expect(220, client.reply()?)?;
+            expect(250, client.command("EHLO client.example.org")?)?;
+            client.starttls(tls)?
+        }
+    };
+    for (command, code) in [
+        ("EHLO client.example.org", 250),
+        ("MAIL FROM:<sender@example.org>", 250),
+        ("RCPT TO:<alice@example.test>", 250),
+        ("DATA", 354),
+        ("Subject: minutes\r\n\r\nThe minutes.\r\n.", 250),
+        ("QUIT", 221),
+    ] {
+        expect(code, client.command(command)?)?;
+    }
+    Ok(())
+}
+
+fn expect(code: u16, reply: Reply) -> Result<(), Error> {
+    if reply.code == code {
+        return Ok(());
+    }
+    let problem = format!("{:?} in place of {code}", reply.lines);
+    Err(Error::smtp("a session of many")(std::io::Error::other(
+        problem,
+    )))
+}
+
+/// A client's address by its number. There are few, so that what the guard remembers of clients does
+/// not grow with the sessions.
+#[must_use]
+pub fn client_address(number: usize) -> IpAddr {
+    let last = u8::try_from(number % 250).unwrap_or_default();
+    Ipv4Addr::new(127, 91, 0, last.saturating_add(1)).into()
+}
+
+/// Runs `count` sessions, `at_once` of them at any time; the errors of those that failed.
+#[must_use]
+pub fn sessions(to: SocketAddr, begin: Begin, count: usize, at_once: NonZero<usize>) -> Vec<Error> {
+    let tls = TlsClient::new();
+    let begun = AtomicUsize::new(0);
+    let run = || {
+        let mut failed = Vec::new();
+        loop {
+            let number = begun.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return failed;
+            }
+            failed.extend(session(client_address(number), to, begin, &tls).err());
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..at_once.get()).map(|_| scope.spawn(run)).collect();
+        let done = threads.into_iter().flat_map(|thread| thread.join());
+        done.flatten().collect()
+    })
+}
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usage {
+    /// CPU time in user and system mode, seconds.
+    pub cpu: f64,
+    /// Resident memory, octets.
+    pub memory: f64,
+}
+
+impl Usage {
+    /// Of Envoy.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Content`] if the kernel does not tell.
+    pub fn of(envoy: &mut Envoy) -> Result<Self, Error> {
+        let directory = format!("/proc/{}", envoy.process().id());
+        let read = |name: &str| {
+            let path = format!("{directory}/{name}");
+            fs::read_to_string(&path).map_err(Error::file(path))
+        };
+        let missing = || Error::Content {
+            path: directory.clone().into(),
+            reason: "no usage in it".into(),
+        };
+        let number = |text: Option<&str>| text?.parse::<u32>().ok().map(f64::from);
+        let unit = |of| {
+            let value = sysconf(of).ok().flatten();
+            value
+                .and_then(|value| u32::try_from(value).ok())
+                .map(f64::from)
+        };
+        let measure = |stat: &str, statm: &str| {
+            // Behind the name, which may hold anything, in parentheses.
+            let (_, fields) = stat.rsplit_once(')')?;
+            let mut fields = fields.split_ascii_whitespace().skip(11);
+            let ticks = number(fields.next())? + number(fields.next())?;
+            let pages = number(statm.split_ascii_whitespace().nth(1))?;
+            Some(Self {
+                cpu: ticks / unit(SysconfVar::CLK_TCK)?,
+                memory: pages * unit(SysconfVar::PAGE_SIZE)?,
+            })
+        };
+        measure(&read("stat")?, &read("statm")?).ok_or_else(missing)
+    }
+}
+
+/// How steeply `values`, one a step, rise: the slope of the straight line that fits best.
+#[must_use]
+pub fn slope(values: &[f64]) -> f64 {
+    let steps = || (0..).map(f64::from).take(values.len());
+    let count = steps().count().max(1);
+    let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let mean_step = steps().sum::<f64>() / count;
+    let mean_value = values.iter().sum::<f64>() / count;
+    let (mut rise, mut run) = (0.0, 0.0);
+    for (step, value) in steps().zip(values) {
+        rise += (step - mean_step) * (value - mean_value);
+        run += (step - mean_step).powi(2);
+    }
+    if run == 0.0 { 0.0 } else { rise / run }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slope;
+
+    #[test]
+    fn a_line_has_its_slope_and_noise_has_none() {
+        assert!((slope(&[1.0, 3.0, 5.0, 7.0]) - 2.0).abs() < 1e-9);
+        assert!(slope(&[4.0, 5.0, 5.0, 4.0]).abs() < 1e-9);
+        assert!(slope(&[3.0]).abs() < 1e-9);
+    }
+}
