@@ -25,6 +25,9 @@ pub enum Begin {
     StartTls,
     /// With the connection.
     Connect,
+    /// With the connection, and two NOOPs stand for the EHLO and the STARTTLS that the other way
+    /// takes: what is left is the cost of changing the transport.
+    ConnectAndTwoMore,
 }
 
 /// One whole session: a message for a known recipient under TLS.
@@ -34,9 +37,13 @@ pub enum Begin {
 pub fn session(from: IpAddr, to: SocketAddr, begin: Begin, tls: &TlsClient) -> Result<(), Error> {
     let client = Client::connect_from(from, to)?;
     let mut client = match begin {
-        Begin::Connect => {
+        Begin::Connect | Begin::ConnectAndTwoMore => {
             let mut client = client.handshake(tls)?;
             expect(220, client.reply()?)?;
+            if begin == Begin::ConnectAndTwoMore {
+                expect(250, client.command("NOOP")?)?;
+                expect(250, client.command("NOOP")?)?;
+            }
             client
         }
         Begin::StartTls => {

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use clap::ValueEnum;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -22,6 +23,15 @@ use crate::{Error, paths};
 
 /// The name that clients ask for.
 const NAME: &str = "mx.example.test";
+
+/// The kind of key that a certificate is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Key {
+    /// ECDSA on P-256.
+    Ec,
+    /// RSA with 2048 bits, which most mail servers have.
+    Rsa,
+}
 
 /// A directory with a certificate and its key, `tls.crt` and `tls.key`.
 #[derive(Debug, Clone)]
@@ -46,9 +56,17 @@ impl Certificate {
     /// # Errors
     /// As [`Certificate::make`].
     pub fn temporary() -> Result<Self, Error> {
+        Self::temporary_of(Key::Ec)
+    }
+
+    /// The same with this kind of key.
+    ///
+    /// # Errors
+    /// As [`Certificate::make`].
+    pub fn temporary_of(key: Key) -> Result<Self, Error> {
         let made = tempfile::Builder::new().prefix("portcullis-tls-").tempdir();
         let directory = made.map_err(Error::file(std::env::temp_dir()))?;
-        let mut certificate = Self::make(directory.path())?;
+        let mut certificate = Self::make_of(key, directory.path())?;
         certificate._temporary = Some(Arc::new(directory));
         Ok(certificate)
     }
@@ -70,8 +88,16 @@ impl Certificate {
     /// # Errors
     /// [`Error::Spawn`] or [`Error::Content`] if the script, or openssl below it, fails.
     pub fn make(directory: &Path) -> Result<Self, Error> {
+        Self::make_of(Key::Ec, directory)
+    }
+
+    fn make_of(key: Key, directory: &Path) -> Result<Self, Error> {
         let script = paths::repository().join("scripts/certificate");
-        let output = Command::new(script).arg(directory).output();
+        let kind = match key {
+            Key::Ec => "ec",
+            Key::Rsa => "rsa",
+        };
+        let output = Command::new(script).arg(directory).arg(kind).output();
         let output = output.map_err(|source| Error::Spawn {
             name: "scripts/certificate".into(),
             source,

@@ -24,6 +24,9 @@ const SOON: Duration = Duration::from_millis(10);
 const FAST: Duration = Duration::from_millis(20);
 /// How often the store that guards share is thought of.
 const MEDIUM: Duration = Duration::from_millis(100);
+/// Handshakes that are waited for beyond twice the connections there are, before those are left out
+/// that are done.
+const SPARE_HANDSHAKES: usize = 256;
 /// How often everything else is looked at: DNSBL sites due for a test, attacks.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -88,6 +91,16 @@ enum Serving {
     #[default]
     No,
     Yes,
+}
+
+/// Whether TLS has started on a connection and its client has said nothing since.
+fn is_silent(connections: &HashMap<u32, Rc<Connection>>, id: u32) -> bool {
+    let connection = connections.get(&id);
+    // One whose session is at work is the one that was just told to start.
+    connection.is_some_and(|connection| {
+        let session = connection.session().try_borrow();
+        session.map_or(true, |session| session.awaits_handshake())
+    })
 }
 
 /// What is to be done at some time; connections by their id.
@@ -198,6 +211,11 @@ impl Worker {
     /// A client was told to start TLS: it has so much time for its first word.
     pub(crate) fn await_handshake(&mut self, context_id: u32) {
         self.handshakes.add(context_id, self.ticked);
+        // Most have spoken long before their time is over.
+        if self.handshakes.len() > 2 * self.connections.len() + SPARE_HANDSHAKES {
+            let connections = &self.connections;
+            self.handshakes.retain(|id| is_silent(connections, *id));
+        }
         self.set_pace();
     }
 
@@ -205,11 +223,8 @@ impl Worker {
     fn silent(&mut self) -> Vec<u32> {
         let due = std::iter::from_fn(|| self.handshakes.pop_due(self.ticked));
         let due: Vec<u32> = due.collect();
-        let silent = |id: &u32| {
-            let connection = self.connections.get(id);
-            connection.is_some_and(|connection| connection.session().borrow().awaits_handshake())
-        };
-        let silent: Vec<u32> = due.into_iter().filter(silent).collect();
+        let due = due.into_iter();
+        let silent: Vec<u32> = due.filter(|id| is_silent(&self.connections, *id)).collect();
         let count = u32::try_from(silent.len()).unwrap_or(u32::MAX);
         self.metrics
             .count("portcullis_starttls_silent_total", count);

@@ -7,15 +7,15 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use portcullis_tests::{
     envoy::{ClientTls, Envoy, EnvoyConfig, Guard},
-    host_sim::Mta,
+    host_sim::{HostSim, Mta},
+    paths,
     soak::{Begin, Usage, sessions, slope},
-    stand::starttls,
-    tls::Certificate,
+    tls::{Certificate, Key},
 };
 
 /// The first rounds fill caches and pools.
 const WARM_UP: usize = 4;
-/// What Envoy's CPU time for a session may be, against TLS from the first byte on.
+/// What Envoy's CPU time for a session may be, against one as long under TLS from the first byte on.
 const MOST_CPU: f64 = 1.1;
 /// What its memory may grow by for a session, octets. A leak of a session's least state would be
 /// more.
@@ -30,6 +30,9 @@ struct Options {
     /// Rounds in which the kinds take turns.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
+    /// The kind of the certificate's key.
+    #[arg(long, value_enum, default_value_t = Key::Ec)]
+    key: Key,
     /// Sessions at once.
     #[arg(long, default_value = "20")]
     at_once: NonZero<usize>,
@@ -47,12 +50,14 @@ struct Side {
 }
 
 impl Side {
-    fn start(begin: Begin, mta: &portcullis_tests::host_sim::HostSim) -> Result<Self> {
+    fn start(begin: Begin, key: Key, mta: &HostSim) -> Result<Self> {
+        let certificate = Certificate::temporary_of(key)?;
         let tls = match begin {
-            Begin::StartTls => starttls()?,
-            Begin::Connect => ClientTls::Implicit {
-                certificate: Certificate::temporary()?,
+            Begin::StartTls => ClientTls::StartTls {
+                module: paths::starttls()?,
+                certificate,
             },
+            Begin::Connect | Begin::ConnectAndTwoMore => ClientTls::Implicit { certificate },
         };
         let config = EnvoyConfig::before(mta.address(), Guard::with_defaults()?);
         Ok(Self {
@@ -81,17 +86,31 @@ impl Side {
         Ok(())
     }
 
-    /// CPU time of a round, milliseconds, without the first ones.
-    fn cpu_per_session(&self, count: usize) -> f64 {
-        let warm = self.cpu.get(WARM_UP..).unwrap_or_default();
-        let rounds = u32::try_from(warm.len() * count).unwrap_or(u32::MAX).max(1);
-        1e3 * warm.iter().sum::<f64>() / f64::from(rounds)
+    /// CPU time of the rounds behind the first ones, seconds.
+    fn warm_cpu(&self) -> &[f64] {
+        self.cpu.get(WARM_UP..).unwrap_or_default()
+    }
+
+    /// How many times as much it costs as `other`: the median over the rounds, in each of which
+    /// both had the same neighbours.
+    fn cost_against(&self, other: &Self) -> f64 {
+        let pairs = self.warm_cpu().iter().zip(other.warm_cpu());
+        median(pairs.map(|(own, others)| own / others).collect())
     }
 
     fn growth_per_session(&self, count: usize) -> f64 {
         let warm = self.memory.get(WARM_UP..).unwrap_or_default();
-        slope(warm) / f64::from(u32::try_from(count).unwrap_or(u32::MAX).max(1))
+        slope(warm) / sessions_of(count)
     }
+}
+
+fn sessions_of(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX).max(1))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -103,8 +122,9 @@ fn run(options: &Options) -> Result<()> {
     );
     let mta = Mta::answering("550 5.1.1 No such user").start()?;
     let mut sides = [
-        Side::start(Begin::StartTls, &mta)?,
-        Side::start(Begin::Connect, &mta)?,
+        Side::start(Begin::StartTls, options.key, &mta)?,
+        Side::start(Begin::Connect, options.key, &mta)?,
+        Side::start(Begin::ConnectAndTwoMore, options.key, &mta)?,
     ];
     let count = options.sessions / options.rounds;
     for _ in 0..options.rounds {
@@ -118,14 +138,15 @@ fn run(options: &Options) -> Result<()> {
             side.begin,
             count * options.rounds,
             side.failures,
-            side.cpu_per_session(count),
+            1e3 * median(side.warm_cpu().to_vec()) / sessions_of(count),
             side.growth_per_session(count),
         );
         ensure!(side.envoy.traps()?.is_empty(), "{:#?}", side.envoy.traps()?);
     }
-    let [asked, at_once] = &sides;
-    let ratio = asked.cpu_per_session(count) / at_once.cpu_per_session(count);
-    println!("CPU of a session by STARTTLS against TLS from the first byte on: {ratio:.2}");
+    let [asked, connected, as_long] = &sides;
+    let (whole, switch) = (asked.cost_against(connected), asked.cost_against(as_long));
+    println!("a session by STARTTLS costs {whole:.2} times one under TLS from the first byte on,");
+    println!("and {switch:.2} times one that is as long");
     ensure!(asked.failures == 0, "{} sessions failed", asked.failures);
     let growth = asked.growth_per_session(count);
     ensure!(

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Connections to close, each at its time. All wait equally long, so the first in is the first
-/// out; there are never more than connections.
+/// out; there are never more than connections, if its user drops those that are gone.
 #[derive(Debug)]
 pub struct Closing<Id> {
     linger: Duration,
@@ -34,6 +34,17 @@ impl<Id> Closing<Id> {
         }
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Leaves those out that need not be closed any more.
+    pub fn retain(&mut self, mut still: impl FnMut(&Id) -> bool) {
+        self.due.retain(|(_, id)| still(id));
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -57,7 +68,12 @@ mod tests {
         assert_eq!(closing.pop_due(at(120)), Some("a"));
         assert_eq!(closing.pop_due(at(120)), None);
         assert!(!closing.is_empty());
+        closing.add("c", at(60));
+        closing.add("d", at(70));
+        closing.retain(|id| *id != "c");
+        assert_eq!(closing.len(), 2);
         assert_eq!(closing.pop_due(at(150)), Some("b"));
+        assert_eq!(closing.pop_due(at(170)), Some("d"));
         assert!(closing.is_empty());
     }
 }
