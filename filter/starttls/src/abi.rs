@@ -418,3 +418,6 @@ extern "C" fn envoy_dynamic_module_on_network_filter_destroy(filter: *mut c_void
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,8 +154,8 @@ fn run(options: &Options) -> Result<()> {
         "memory grows by {growth:.0} octets a session"
     );
     ensure!(
-        ratio <= MOST_CPU,
-        "a session costs {ratio:.2} times as much"
+        switch <= MOST_CPU,
+        "a session costs {switch:.2} times as much"
     );
     Ok(())
 }
