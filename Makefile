@@ -47,6 +47,7 @@ PORTCULLIS_WASM := $(TARGET)/portcullis.wasm
 PORTCULLIS_STARTTLS := $(TARGET)/libportcullis_starttls.so
 PORTCULLIS_HOST_SIM := $(TARGET)/debug/host-sim
 PORTCULLIS_ENVOY = $(shell $(SETUP)/envoy --path)
+PORTCULLIS_EXIM = $(shell $(SETUP)/exim --path)
 PORTCULLIS_PYTHON = $(shell $(SETUP)/python-clients --path)
 PORTCULLIS_KUBERNETES = $(shell $(SETUP)/kubernetes --path)
 export WASM_TOOLCHAIN PORTCULLIS_CACHE
@@ -56,8 +57,8 @@ export RUST_LIB_BACKTRACE ?= 0
 # What the launcher, the demo and the tests are told.
 WHERE = PORTCULLIS_WASM='$(PORTCULLIS_WASM)' PORTCULLIS_STARTTLS='$(PORTCULLIS_STARTTLS)' \
 	PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' \
-	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)' \
-	PORTCULLIS_KUBERNETES='$(PORTCULLIS_KUBERNETES)'
+	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_EXIM='$(PORTCULLIS_EXIM)' \
+	PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)' PORTCULLIS_KUBERNETES='$(PORTCULLIS_KUBERNETES)'
 
 # Always the same selection: cargo unites features over what is selected, tests'
 # dependencies included once any test is, and another one would compile wasmtime
@@ -94,7 +95,7 @@ bar-attack: wasm build ## a million simulated attack sessions: in 5 minutes, in 
 	@scripts/bar-attack '$(PORTCULLIS_HOST_SIM)' '$(PORTCULLIS_WASM)'
 
 .PHONY: test
-test: wasm starttls setup-envoy setup-packages setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes ## every test: native, wasm32 in Node, real Envoy and Postfix
+test: wasm starttls setup-envoy setup-packages setup-exim setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes ## every test: native, wasm32 in Node, real Envoy and Postfix
 	@$(WHERE) CARGO_FLAGS='$(CARGO_FLAGS)' scripts/test-all $(NATIVE)
 
 .PHONY: test-counts
@@ -172,7 +173,7 @@ test-wasm-node: setup-wasm-toolchain setup-node setup-wasm-bindgen-runner ## the
 	@scripts/test-wasm-node $(CARGO_FLAGS)
 
 .PHONY: test-e2e
-test-e2e: wasm starttls build setup-envoy setup-packages setup-python-clients setup-kubernetes ## only the tests on real Envoy and real servers
+test-e2e: wasm starttls build setup-envoy setup-packages setup-exim setup-python-clients setup-kubernetes ## only the tests on real Envoy and real servers
 	@$(WHERE) cargo test $(CARGO_FLAGS) $(NATIVE) $(E2E) --no-fail-fast
 
 .PHONY: kubernetes-check
@@ -202,7 +203,7 @@ schema-check: setup-rust ## fails when envoy/policy.schema.json is stale
 
 # -- Set-up ------------------------------------------------------------------
 
-STEPS := rust wasm-toolchain wasm-opt envoy packages python-clients node wasm-bindgen-runner kubernetes
+STEPS := rust wasm-toolchain wasm-opt envoy packages exim python-clients node wasm-bindgen-runner kubernetes
 
 .PHONY: setup
 setup: $(STEPS:%=setup-%) ## install all that the targets above need (they do it themselves, too)
@@ -212,6 +213,8 @@ setup: $(STEPS:%=setup-%) ## install all that the targets above need (they do it
 $(STEPS:%=setup-%): setup-%:
 	@$(SETUP)/$*
 setup-wasm-toolchain setup-wasm-bindgen-runner: setup-rust
+# The package lists are fetched by the other one.
+setup-exim: setup-packages
 
 # What `make run DNSBL=on` needs of the packages.
 .PHONY: setup-dnsbl

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod dnsbl;
 pub mod envoy;
 mod error;
+pub mod exim;
 pub mod fleet;
 pub mod host_sim;
 pub mod kubernetes;

@@ -130,6 +130,15 @@ pub fn kubernetes_tools() -> Result<PathBuf, Error> {
     })
 }
 
+/// Exim's binary: `PORTCULLIS_EXIM`, else where `make setup` puts it.
+///
+/// # Errors
+/// [`Error::Missing`] if it is not there.
+pub fn exim() -> Result<PathBuf, Error> {
+    let usual = cache().join("exim/usr/sbin/exim4");
+    found("Exim", "PORTCULLIS_EXIM", usual, "make setup")
+}
+
 /// A program of a Debian package, on the path or in the directories of system programs.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use portcullis_tests::{
     deadline::{PATIENCE, Seen, wait_for},
     process::Process,
     smtp::Client,
-    stand::{rcpt, rcpts},
+    stand::{rcpt, rcpts, under_tls},
 };
 use tempfile::TempDir;
 
@@ -197,6 +197,32 @@ fn a_changed_policy_is_applied_on_sighup_and_a_bad_one_is_not() -> Result<()> {
     launcher.says("is in force for new connections")?;
     wait_for("the new policy", PATIENCE, || match cut_after(guard) {
         Ok(2) => Ok(Seen::Done(())),
+        other => Ok(Seen::NotYet(format!("{other:?}"))),
+    })?;
+    Ok(())
+}
+
+#[test]
+fn with_starttls_on_a_changed_policy_holds_under_tls() -> Result<()> {
+    let mut launcher = Launcher::start(&["--starttls", "on"])?;
+    let guard = launcher.address()?;
+    launcher.says("swaks --server 127.0.0.1:")?;
+    let guess = || -> Result<Vec<u16>> {
+        let mut client = under_tls(Client::greeted(guard)?)?;
+        client.command("MAIL FROM:<offer@example.org>")?;
+        client.send(rcpts("guess", 5))?;
+        let mut codes = Vec::new();
+        while codes.last() != Some(&421) {
+            codes.push(client.reply()?.code);
+        }
+        Ok(codes)
+    };
+    assert_eq!(guess()?, [451, 451, 451, 451, 421]);
+    launcher.write_policy(r#"{ "rcpt": { "max_consecutive": 2 } }"#)?;
+    launcher.process.signal(Signal::SIGHUP)?;
+    launcher.says("is in force for new connections")?;
+    wait_for("the new policy", PATIENCE, || match guess() {
+        Ok(codes) if codes.len() == 2 => Ok(Seen::Done(())),
         other => Ok(Seen::NotYet(format!("{other:?}"))),
     })?;
     Ok(())

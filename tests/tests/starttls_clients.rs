@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use portcullis_tests::{
     envoy::ClientTls,
+    exim::Exim,
     paths,
     postfix::Service,
     smtp::Client,
@@ -98,8 +99,14 @@ fn mail_clients_deliver_under_tls() -> Result<()> {
         ensure!(said.contains("TLS started with cipher TLSv1.3"), "{said}");
         ensure!(said.contains("~> MAIL FROM"), "{said}");
     }
-    assert_eq!(guarded.stand.postfix.log().wait_for_messages(6)?, 6);
-    assert_eq!(guarded.switched()?, 4);
+    let exim = Exim::sending_to(guarded.stand.envoy.address(), &guarded.certificate)?;
+    let log = exim.send(&["alice@example.test", "bob@example.test"])?;
+    ensure!(
+        log.contains("=> alice@example.test") && log.contains("X=TLS1.3"),
+        "{log}"
+    );
+    assert_eq!(guarded.stand.postfix.log().wait_for_messages(7)?, 7);
+    assert_eq!(guarded.switched()?, 5);
     let traps = guarded.stand.envoy.traps()?;
     ensure!(traps.is_empty(), "{traps:#?}");
     Ok(())
