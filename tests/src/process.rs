@@ -173,6 +173,28 @@ impl Drop for Process {
     }
 }
 
+/// Runs a program to its end; what it printed on both outputs.
+///
+/// # Errors
+/// [`Error::Spawn`] if it cannot run, [`Error::Ended`] with what it printed if it fails.
+pub fn output_of(command: &mut Command) -> Result<String, Error> {
+    let name = format!("{command:?}");
+    let output = command.output().map_err(|source| Error::Spawn {
+        name: name.clone(),
+        source,
+    })?;
+    let printed = [output.stdout, output.stderr].concat();
+    let log = String::from_utf8_lossy(&printed).into_owned();
+    match output.status.success() {
+        true => Ok(log),
+        false => Err(Error::Ended {
+            name,
+            status: output.status.to_string(),
+            log,
+        }),
+    }
+}
+
 /// Lets this process, and those it starts, open as many files as the system allows.
 ///
 /// # Errors

@@ -140,6 +140,20 @@ pub fn under_tls(mut client: Client) -> Result<Client, Error> {
     Ok(client)
 }
 
+/// Delivers one message for alice, named `count` times, all pipelined, after EHLO; and QUITs. The
+/// codes of all replies, in order.
+///
+/// # Errors
+/// [`Error::Smtp`] if one does not come.
+pub fn deliver_pipelined(client: &mut Client, count: usize) -> Result<Vec<u16>, Error> {
+    let burst = format!("{}\r\n", rcpt("alice")).repeat(count);
+    client.send(format!("MAIL FROM:<a@client.test>\r\n{burst}DATA\r\n"))?;
+    let mut codes = client.codes(count + 2)?;
+    client.send("hello\r\n.\r\nQUIT\r\n")?;
+    codes.extend(client.codes(2)?);
+    Ok(codes)
+}
+
 /// `RCPT TO` for a name that exists in `example.test`, or does not.
 #[must_use]
 pub fn rcpt(name: &str) -> String {

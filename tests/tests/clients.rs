@@ -4,23 +4,7 @@
 use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use portcullis_tests::{paths, stand::Stand};
-
-/// Runs a client to its end and returns what it printed.
-fn output_of(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}\n{said}",
-        output.status
-    );
-    Ok(said)
-}
+use portcullis_tests::{paths, process::output_of, stand::Stand};
 
 /// Runs one of our client scripts against the guard.
 fn script(name: &str, stand: &Stand) -> Result<String> {

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use portcullis_tests::envoy::{EnvoyConfig, Guard};
 use portcullis_tests::host_sim::Mta;
 use portcullis_tests::smtp::Client;
+use portcullis_tests::stand::deliver_pipelined;
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -26,13 +27,9 @@ fn a_burst_beyond_the_guards_memory_passes_whole_and_in_order() -> Result<()> {
     let envoy = EnvoyConfig::before(mta.address(), Guard::with_policy(small())?).start()?;
     let mut client = Client::greeted(envoy.address())?;
     client.command("EHLO client.test")?;
-    let burst = "RCPT TO:<alice@example.test>\r\n".repeat(RECIPIENTS);
-    client.send(format!("MAIL FROM:<a@client.test>\r\n{burst}DATA\r\n"))?;
-    let codes = client.codes(RECIPIENTS + 2)?;
-    let accepted = codes.iter().take(RECIPIENTS + 1).all(|code| *code == 250);
-    ensure!(accepted && codes.last() == Some(&354));
-    client.send("hello\r\n.\r\nQUIT\r\n")?;
-    ensure!(client.codes(2)? == [250, 221]);
+    let codes = deliver_pipelined(&mut client, RECIPIENTS)?;
+    let expected = [vec![250; RECIPIENTS + 1], vec![354, 250, 221]].concat();
+    ensure!(codes == expected, "not all were taken in order");
     let stats = mta.stats()?;
     ensure!(
         stats.rcpt == RECIPIENTS as u64 && stats.messages == 1,

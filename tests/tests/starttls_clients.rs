@@ -12,6 +12,7 @@ use portcullis_tests::{
     exim::Exim,
     paths,
     postfix::Service,
+    process::output_of,
     smtp::Client,
     stand::Stand,
     tls::{Certificate, TlsClient},
@@ -62,22 +63,6 @@ impl Guarded {
         assert_eq!(said.lines().last(), Some("delivered 2"), "{said}");
         Ok(())
     }
-}
-
-/// Runs a client to its end and returns what it printed.
-fn output_of(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}\n{said}",
-        output.status
-    );
-    Ok(said)
 }
 
 #[test]
