@@ -144,13 +144,16 @@ pub(crate) fn float(count: u64) -> f64 {
 mod tests {
     use super::*;
 
+    /// Something that has been counted so often at the end of each second.
     fn sampled(lookups: impl IntoIterator<Item = u64>) -> Series {
         let mut series = Series::default();
-        for lookups in lookups {
-            series.push(Sample {
-                lookups,
-                ..Sample::default()
-            });
+        for (lookups, second) in lookups.into_iter().zip(1..) {
+            if series.next_due() <= Duration::from_secs(second) {
+                series.push(Sample {
+                    lookups,
+                    ..Sample::default()
+                });
+            }
         }
         series
     }
