@@ -15,26 +15,25 @@ const STRUCT_TAG: u8 = 0x0a;
 ///
 /// # Errors
 /// What is wrong with it as JSON, where it is neither.
-pub(super) fn open(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+pub(super) fn open(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     if bytes.trim_ascii().is_empty() {
-        return Ok(Value::Object(Map::new()));
+        return Ok(Map::new());
     }
-    // A map, since a struct would be read from an array too.
-    let json = serde_json::from_slice(bytes).map(Value::Object);
+    let json = serde_json::from_slice(bytes);
     json.or_else(|error| {
         let encoded = bytes.first() == Some(&STRUCT_TAG);
         let decoded = encoded.then(|| prost_types::Struct::decode(bytes).ok());
-        decoded.flatten().map(object).ok_or(error)
+        decoded.flatten().map(fields).ok_or(error)
     })
 }
 
-fn object(fields: prost_types::Struct) -> Value {
+fn fields(of: prost_types::Struct) -> Map<String, Value> {
     // One by one: to collect them would take a sort along, which the filter is too small for.
     let mut object = Map::new();
-    for (name, field) in fields.fields {
+    for (name, field) in of.fields {
         object.insert(name, value(field));
     }
-    Value::Object(object)
+    object
 }
 
 fn value(of: prost_types::Value) -> Value {
@@ -44,7 +43,7 @@ fn value(of: prost_types::Value) -> Value {
         Some(Kind::NumberValue(number)) => self::number(number),
         Some(Kind::StringValue(text)) => Value::String(text),
         Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(value).collect()),
-        Some(Kind::StructValue(fields)) => object(fields),
+        Some(Kind::StructValue(of)) => Value::Object(fields(of)),
     }
 }
 
@@ -100,8 +99,11 @@ mod tests {
         });
         let bytes = fields_of(config.as_object().unwrap()).encode_to_vec();
         assert_eq!(bytes.first(), Some(&STRUCT_TAG));
-        assert_eq!(open(&bytes).unwrap(), config);
-        assert_eq!(open(config.to_string().as_bytes()).unwrap(), config);
+        assert_eq!(Value::Object(open(&bytes).unwrap()), config);
+        assert_eq!(
+            Value::Object(open(config.to_string().as_bytes()).unwrap()),
+            config
+        );
     }
 
     #[test]
@@ -114,7 +116,7 @@ mod tests {
         );
         assert!(open(b"\x0a\xff\xff").is_err());
         assert!(open(b"no").is_err());
-        assert_eq!(open(b"\n {} ").unwrap(), json!({}));
-        assert_eq!(open(b"").unwrap(), json!({}));
+        assert!(open(b"\n {} ").unwrap().is_empty());
+        assert!(open(b"").unwrap().is_empty());
     }
 }

@@ -28,15 +28,10 @@ impl ConfigError {
 /// Everything wrong with one configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigErrors {
-    /// It is not JSON of the right shape.
-    #[error("{path}: {message}")]
-    Shape {
-        /// Where, `.` for the whole.
-        path: String,
-        /// What the JSON reader says.
-        message: String,
-    },
-    /// Values out of their ranges.
+    /// It is no JSON object; what the JSON reader says.
+    #[error(".: {0}")]
+    Json(String),
+    /// Fields that do not exist, values of the wrong kind or out of their ranges.
     #[error("{}", join(.0))]
     Values(Vec<ConfigError>),
 }

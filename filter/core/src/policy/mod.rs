@@ -11,7 +11,6 @@ mod rejection;
 mod replies;
 mod reply_text;
 mod rules;
-mod shape;
 mod sites;
 mod terms;
 mod traps;

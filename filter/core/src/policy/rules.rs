@@ -10,7 +10,7 @@ use super::replies::Replies;
 use super::reply_text::Facts;
 use super::traps::Traps;
 use super::verdict::{Counts, Rule};
-use super::{check, envelope, shape, sites};
+use super::{check, config, envelope, sites};
 use crate::client::{Client, Prefixes};
 use crate::dnsbl::{Zones, is_reserved};
 use crate::smtp::Answer;
@@ -35,11 +35,14 @@ impl Policy {
     /// # Errors
     /// [`ConfigErrors`] naming each faulty field, its value and what would do.
     pub fn read(bytes: &[u8]) -> Result<Self, ConfigErrors> {
-        let value = envelope::open(bytes).map_err(|error| ConfigErrors::Shape {
-            path: ".".to_owned(),
-            message: error.to_string(),
-        })?;
-        Self::new(shape::read(value)?)
+        let fields =
+            envelope::open(bytes).map_err(|error| ConfigErrors::Json(error.to_string()))?;
+        let mut errors = Vec::new();
+        let config = config::read(fields, &mut errors);
+        match errors.is_empty() {
+            true => Self::new(config),
+            false => Err(ConfigErrors::Values(errors)),
+        }
     }
 
     /// Checks a configuration.

@@ -1,6 +1,5 @@
 //! What is checked before a client reaches the server.
 
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 section! {
@@ -145,56 +144,52 @@ impl Default for DnsblConfig {
     }
 }
 
+choice! {
 /// Which clients are looked up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum LookupMode {
     /// Every client, before it is greeted.
     #[default]
-    Connect,
+    Connect = "connect",
     /// Only a client of which the server has refused a recipient as unknown; if it is listed, its
     /// session ends.
-    FirstRejection,
+    FirstRejection = "first-rejection",
     /// None.
-    Off,
+    Off = "off",
+}
 }
 
+choice! {
 /// How questions are sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum DohMethod {
     /// GET, which HTTP caches between here and the resolver can answer.
     #[default]
-    Get,
+    Get = "get",
     /// POST, which keeps clients' addresses out of the resolver's access log.
-    Post,
+    Post = "post",
+}
 }
 
+choice! {
 /// Whether a listing's own text is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum TextMode {
     /// No.
     #[default]
-    Off,
+    Off = "off",
     /// A client about to be refused costs one more question, for the TXT record of the site that
     /// weighed most. What it says is told to the client.
-    Txt,
+    Txt = "txt",
+}
 }
 
+choice! {
 /// Whether addresses of special networks are asked about.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum ReservedMode {
     /// They are never asked about.
     #[default]
-    Skip,
+    Skip = "skip",
     /// They are asked about as all others, for lists of one's own.
-    Ask,
+    Ask = "ask",
+}
 }
 
 section! {

@@ -1,7 +1,5 @@
 //! What is remembered of clients between sessions, and what follows from it.
 
-use serde::{Deserialize, Serialize};
-
 section! {
 /// What is remembered of clients over all their sessions, by all workers.
 pub struct LedgerConfig {
@@ -143,16 +141,15 @@ impl Default for AttackConfig {
     }
 }
 
+choice! {
 /// Whether attacks are looked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum DetectMode {
     /// Yes.
     #[default]
-    On,
+    On = "on",
     /// No.
-    Off,
+    Off = "off",
+}
 }
 
 section! {
@@ -180,18 +177,17 @@ impl Default for UnknownConfig {
     }
 }
 
+choice! {
 /// Which unknown recipients the guard answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum AnswerMode {
     /// Those the server refused for good (5yz).
     #[default]
-    Permanent,
+    Permanent = "permanent",
     /// Those it refused for now (4yz), too.
-    All,
+    All = "all",
     /// None.
-    Off,
+    Off = "off",
+}
 }
 
 section! {

@@ -1,16 +1,8 @@
 //! The configuration as it is written: one JSON object, every field optional, unknown ones refused.
 
-use serde::{Deserialize, Serialize};
-
-macro_rules! section {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        #[serde(deny_unknown_fields, default)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
-    };
-}
+#[macro_use]
+mod declare;
+mod read;
 
 mod door;
 mod memory;
@@ -23,6 +15,7 @@ pub use memory::{
     AnswerMode, AttackConfig, DetectMode, FleetConfig, LedgerConfig, ListingConfig, StandingConfig,
     TarpitConfig, TrapsConfig, UnknownConfig,
 };
+pub(super) use read::read;
 
 section! {
 /// What Portcullis does with the sessions of one listener.
@@ -75,16 +68,15 @@ pub struct Config {
 }
 }
 
+choice! {
 /// Whether verdicts are carried out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Verdicts are carried out.
     #[default]
-    Enforce,
+    Enforce = "enforce",
     /// Nothing is touched; verdicts are logged and counted.
-    Observe,
+    Observe = "observe",
+}
 }
 
 section! {
@@ -123,18 +115,16 @@ impl Default for RcptConfig {
     }
 }
 
+choice! {
 /// What happens to pipelined RCPTs beyond what the session may still get wrong.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum Metering {
     /// They wait in the guard until replies to the earlier ones are in.
     #[default]
-    Hold,
+    Hold = "hold",
     /// They are answered `452 4.5.3` without asking the server; honest clients try them again.
     /// For hosts that cannot send held bytes on later.
-    #[serde(rename = "reply-452")]
-    Reply452,
+    Reply452 = "reply-452",
+}
 }
 
 section! {
@@ -162,19 +152,18 @@ impl Default for ResetConfig {
     }
 }
 
+choice! {
 /// What a reset means.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum ResetMode {
     /// Wasted transactions are counted.
     #[default]
-    Count,
+    Count = "count",
     /// Any RSET is answered `502` and the connection closed. RFC 5321 section 4.1.1.5 forbids
     /// it: honest clients that send RSET are cut too.
-    Strict,
+    Strict = "strict",
     /// Resets mean nothing.
-    Off,
+    Off = "off",
+}
 }
 
 section! {
@@ -199,47 +188,44 @@ impl Default for ExemptConfig {
     }
 }
 
+choice! {
 /// What happens when the server says something nobody asked for, so that replies and commands no
 /// longer pair.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum DesyncMode {
     /// The rest of the session passes unmetered; replies that can only mean an unknown mailbox
     /// still count towards `rcpt.max_total`.
     #[default]
-    Pass,
+    Pass = "pass",
     /// The session is closed with a 421.
-    Close,
+    Close = "close",
+}
 }
 
+choice! {
 /// What happens to a message with a lone dot between bare line ends: a server that takes it for the
 /// end reads what follows as commands ("SMTP smuggling"), past all metering.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum SmugglingMode {
     /// The session is closed before the dot reaches the server. It ends without a last word, which
     /// the server would have to make room for. RFC 5321 section 2.3.8 forbids bare line ends.
     #[default]
-    Close,
+    Close = "close",
     /// The message passes; the session is closed once the server has answered more than was asked.
-    Pass,
+    Pass = "pass",
+}
 }
 
+choice! {
 /// What happens to STARTTLS where nothing before the guard ends TLS. With the module of the same name
 /// in the filter chain, TLS ends there and the guard sees all, whatever this says; where the
 /// connection is under TLS from the start, STARTTLS is never offered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
 pub enum StartTlsMode {
     /// The server may offer it. A session that takes it up passes unread from there on; rules for
     /// connections and clients still hold.
     #[default]
-    Pass,
+    Pass = "pass",
     /// It is taken out of the server's offers, and answered `502`. Mail comes in cleartext.
-    Hide,
+    Hide = "hide",
+}
 }
 
 section! {
