@@ -140,8 +140,7 @@ pub fn unknown_lookups(postfix: &Postfix, client: IpAddr) -> Result<usize, Error
 /// # Errors
 /// [`Error::Admin`] if Envoy does not say.
 pub fn count(envoy: &Envoy, name: &str) -> Result<u64, Error> {
-    let admin = envoy.admin();
-    admin.stat(&format!("wasmcustom.portcullis_{name}_total"))
+    envoy.admin().count(name)
 }
 
 /// Waits until a client that knocks is told something that begins so. Each knock that is let in is

@@ -131,7 +131,7 @@ fn the_access_log_says_who_was_refused_and_why() -> Result<()> {
     for (pointer, value) in expected {
         assert_eq!(line.pointer(pointer), Some(&value), "{pointer} in {line}");
     }
-    assert_eq!(gate.count("refused_dnsbl")?, 1);
+    assert_eq!(gate.count("refused;rule=dnsbl")?, 1);
     Ok(())
 }
 
@@ -197,7 +197,7 @@ fn exempt_and_private_clients_are_not_asked_about() -> Result<()> {
         assert_eq!(gate.visit(ip(client)?)?, Told::Greeting, "{client}");
     }
     assert_eq!(fake.asked_about_clients(LIST), 0);
-    assert_eq!(gate.count("dnsbl_reserved")?, 4);
+    assert_eq!(gate.count("dnsbl_told;how=reserved")?, 4);
     let told = gate.visit(ip("9.9.8.5")?)?;
     assert_eq!(told, Told::Refusal(blocked("9.9.8.5", LIST) + "\r\n"));
     Ok(())
@@ -298,6 +298,6 @@ fn without_the_echo_the_servers_greeting_becomes_the_refusal() -> Result<()> {
     }
     assert_eq!(mta.stats()?.connections, before + 3);
     assert_eq!(gate.visit(ip("203.0.113.200")?)?, Told::Greeting);
-    assert_eq!(gate.count("refused_dnsbl")?, 3);
+    assert_eq!(gate.count("refused;rule=dnsbl")?, 3);
     Ok(())
 }

@@ -95,7 +95,7 @@ fn a_bad_answer_lists_nobody() -> Result<()> {
     );
     let gate = Gate::asking_before(mta.address(), policy, fake.address(), &[LIST])?;
     for (number, (fault, then)) in bad_answers().into_iter().enumerate() {
-        let before = gate.count(&format!("dnsbl_fault_{fault}"))?;
+        let before = gate.count(&format!("dnsbl_faults;fault={fault}"))?;
         let told = format!("{fault} by {then:?}");
         fake.answer(move |_| Response::from(then.clone()));
         assert_eq!(
@@ -103,7 +103,7 @@ fn a_bad_answer_lists_nobody() -> Result<()> {
             Told::Greeting,
             "{told:.200}"
         );
-        let after = gate.wait_for_count(&format!("dnsbl_fault_{fault}"), before + 1);
+        let after = gate.wait_for_count(&format!("dnsbl_faults;fault={fault}"), before + 1);
         ensure!(after.is_ok(), "not counted: {told:.200}");
     }
     assert_eq!(
@@ -305,7 +305,7 @@ fn an_outage_harms_nobody(outage: Outage) -> Result<()> {
         let told = gate.visit(client(64, number))?;
         ensure!(matches!(told, Told::Refusal(_)), "{number}: {told:?}");
     }
-    assert_eq!(gate.count("refused_dnsbl")?, 20);
+    assert_eq!(gate.count("refused;rule=dnsbl")?, 20);
     assert_eq!(gate.envoy.traps()?, Vec::<String>::new());
     Ok(())
 }

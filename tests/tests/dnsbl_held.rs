@@ -244,7 +244,7 @@ fn observe_mode_holds_nobody_and_records_who_is_listed() -> Result<()> {
     // No answer yet: a client that was held would wait in vain.
     ensure!(client.reply()?.code == 220);
     lists.answer("203.0.113.5")?;
-    gate.wait_for_count("observed_dnsbl", 1)?;
+    gate.wait_for_count("observed;rule=dnsbl", 1)?;
     ensure!(client.command("NOOP")?.code == 250);
     ensure!(client.command("QUIT")?.code == 221);
     drop(client);
@@ -255,7 +255,7 @@ fn observe_mode_holds_nobody_and_records_who_is_listed() -> Result<()> {
         assert_eq!(told["rule"], "dnsbl", "{line}");
         assert_eq!(told["dnsbl"]["sites"][0]["site"], LIST, "{line}");
     }
-    assert_eq!(gate.count("refused_dnsbl")?, 0);
+    assert_eq!(gate.count("refused;rule=dnsbl")?, 0);
     Ok(())
 }
 

@@ -115,7 +115,7 @@ fn forty_thousand_clients_are_listed_and_remembered_by_envoy() -> Result<()> {
     // A server that has not greeted yet when its client is listed is not waited for; how often that
     // happens is a matter of how busy the machine is.
     ensure!(without < told.len() / 10, "{without} without a last word");
-    let listed = count(&envoy, "listed_traps_recipients")?;
+    let listed = count(&envoy, "listed;reason=traps.recipients")?;
     assert_eq!(listed, u64::from(REAL));
     assert_eq!(count(&envoy, "ledger_evicted_listings")?, 0);
     for number in samples(REAL) {
@@ -152,7 +152,7 @@ fn two_hundred_thousand_clients_are_listed_and_remembered() -> Result<()> {
         }
     }
     let metrics = sim.metrics();
-    let listed = metrics.get("portcullis_listed_traps_recipients_total");
+    let listed = metrics.get("portcullis_listed_total;reason=traps.recipients");
     assert_eq!(listed, Some(&u64::from(SIMULATED)));
     assert_eq!(
         metrics.get("portcullis_ledger_evicted_listings_total"),

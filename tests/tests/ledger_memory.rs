@@ -39,7 +39,7 @@ fn a_listed_client_gains_nothing_by_coming_again() -> Result<()> {
         assert_eq!(client.read_to_end()?, "");
     }
     assert_eq!(server.tally(), before);
-    assert_eq!(count(&envoy, "refused_ledger_listing")?, 40);
+    assert_eq!(count(&envoy, "refused;rule=ledger.listing")?, 40);
     ensure!(knock(newcomer(), envoy.address())?.1.starts_with(GREETING));
     Ok(())
 }
@@ -98,7 +98,7 @@ fn a_trap_lists_at_once_and_the_server_is_not_asked() -> Result<()> {
         ensure!(knock(from, envoy.address())?.1.starts_with(LISTED));
         assert_eq!(server.tally().lookups, before);
     }
-    assert_eq!(count(&envoy, "listed_traps_recipients")?, 2);
+    assert_eq!(count(&envoy, "listed;reason=traps.recipients")?, 2);
     Ok(())
 }
 
@@ -112,7 +112,7 @@ fn a_session_that_meets_a_trap_is_counted_once() -> Result<()> {
     ensure!(client.command(&rcpt("trap"))?.starts_with("421 "));
     client.read_to_end()?;
     ensure!(knock(from, envoy.address())?.1.starts_with(LISTED));
-    assert_eq!(count(&envoy, "closed_traps_recipients")?, 1);
+    assert_eq!(count(&envoy, "closed;rule=traps.recipients")?, 1);
     assert_eq!(count(&envoy, "siblings_cut")?, 0);
     let log = envoy.process().log()?;
     let closes = log.lines().filter(|line| line.contains("verdict=close "));

@@ -104,8 +104,8 @@ fn a_smarthost_with_one_stale_address_in_eleven_is_never_listed() -> Result<()> 
     }
     let messages = MESSAGES * ways.len();
     assert_eq!(stand.postfix.log().wait_for_messages(messages)?, messages);
-    for reason in ["ledger_streak", "ledger_max_score"] {
-        assert_eq!(count(&stand.envoy, &format!("listed_{reason}"))?, 0);
+    for reason in ["ledger.streak", "ledger.max_score"] {
+        assert_eq!(count(&stand.envoy, &format!("listed;reason={reason}"))?, 0);
     }
     Ok(())
 }
@@ -210,7 +210,7 @@ fn nothing_a_client_says_clears_its_score() -> Result<()> {
         drop(client.command("QUIT"));
     }
     assert_eq!(told, [vec![550; 9], vec![421]].concat());
-    assert_eq!(count(&stand.envoy, "listed_ledger_max_score")?, 1);
+    assert_eq!(count(&stand.envoy, "listed;reason=ledger.max_score")?, 1);
     ensure!(knock(from, to)?.1.starts_with(LISTED));
     Ok(())
 }

@@ -230,7 +230,7 @@ fn let_pass_it_is_the_servers_and_counted() -> Result<()> {
     ensure!(client.command("QUIT")?.code == 221);
     drop(client);
     assert_eq!(told(&stand)?["opaque"], "starttls");
-    let passed = "wasmcustom.portcullis_opaque_starttls_total";
+    let passed = "wasmcustom.portcullis_opaque_total;cause=starttls";
     assert_eq!(stand.envoy.admin().stat(passed)?, 1);
     Ok(())
 }

@@ -191,7 +191,7 @@ fn a_client_with_a_good_certificate_can_be_exempt() -> Result<()> {
     assert_eq!(guess(&TlsClient::new())?, [550, 550, 550, 550, 421]);
     let refused = guess(&TlsClient::showing(&other)?);
     ensure!(refused.is_err(), "a strange certificate: {refused:?}");
-    let exempt = "wasmcustom.portcullis_exempt_verified_total";
+    let exempt = "wasmcustom.portcullis_exempt_total;reason=verified";
     assert_eq!(guarded.stand.envoy.admin().stat(exempt)?, 1);
     Ok(())
 }

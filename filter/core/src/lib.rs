@@ -8,6 +8,7 @@
 //! - [`dnsbl`]: whom others list: DNS blacklists, what to ask them and what their answers mean.
 //! - [`ledger`]: whom we list: what is remembered of clients over all their sessions.
 //! - [`fleet`]: what several guards share.
+//! - [`metrics`]: what is counted.
 //! - [`client`]: who says it: all addresses of one prefix.
 //! - [`policy`]: what we think of it: configuration, what counts as a rejection, rules, verdicts.
 //! - [`session`]: one connection, the only place that joins the two.
@@ -18,6 +19,7 @@ pub mod client;
 pub mod dnsbl;
 pub mod fleet;
 pub mod ledger;
+pub mod metrics;
 pub mod policy;
 pub mod session;
 pub mod smtp;

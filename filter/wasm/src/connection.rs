@@ -10,8 +10,9 @@ use crate::ledger;
 use crate::notes;
 use crate::worker::{Errand, Later, Worker};
 use portcullis_core::client::Client;
+use portcullis_core::metrics::Family;
 use portcullis_core::policy::Counts;
-use portcullis_core::session::{Ask, Close, Effects, Note, Session, Transport};
+use portcullis_core::session::{Ask, Close, Commands, Effects, Note, Session, Transport};
 use proxy_wasm::types::BufferType;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -88,7 +89,7 @@ impl Connection {
         if wait > 0 {
             self.timer.set(Timer::Delay);
             let mut worker = self.worker.borrow_mut();
-            worker.metrics.count("portcullis_delayed_total", 1);
+            worker.metrics.count(Family::Delayed, 1);
             worker.do_later(wait, Later::Read(self.id));
         }
         wait > 0
@@ -272,7 +273,7 @@ impl Connection {
              rcpt.metering to \"reply-452\""
         );
         let mut worker = self.worker.borrow_mut();
-        worker.metrics.count("portcullis_release_failed_total", 1);
+        worker.metrics.count(Family::ReleaseFailed, 1);
         worker.send(Errand::Close(self.id));
     }
 
@@ -284,7 +285,8 @@ impl Connection {
         if counts != counted {
             worker.metrics.count_progress(&counted, &counts);
         }
-        notes::tell(&mut worker.metrics, session, &wishes.notes);
+        worker.metrics.keep_commands(&wishes.commands);
+        notes::tell(&worker.metrics, session, &wishes.notes);
         match wishes.close {
             Close::Keep => {}
             Close::Linger => worker.close_later(self.id),
@@ -316,6 +318,7 @@ impl Connection {
 
 /// What a session wants besides passing bytes on.
 struct Wishes {
+    commands: Commands,
     notes: Vec<Note>,
     ask: Ask,
     close: Close,
@@ -324,6 +327,7 @@ struct Wishes {
 impl Wishes {
     fn of(effects: &Effects<'_>) -> Self {
         Self {
+            commands: effects.commands,
             notes: effects.notes.clone(),
             ask: effects.ask,
             close: effects.close,

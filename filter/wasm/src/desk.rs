@@ -6,9 +6,10 @@
 use crate::door;
 use crate::host;
 use crate::notes;
-use crate::worker::{Errand, Waiting, Worker};
+use crate::worker::{Asked, Errand, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::dnsbl::{Fault, check_response};
+use portcullis_core::metrics::Family;
 use portcullis_core::policy::Rule;
 use portcullis_core::worker::{Question, Ruling, SlotId, Steps, Wait};
 use proxy_wasm::hostcalls;
@@ -79,10 +80,12 @@ impl<'a> Desk<'a> {
     /// A response is at hand. Envoy tells of one that was cut off by giving it no headers.
     pub(crate) fn response(&self, token: u32, headers: usize, body_size: usize) {
         let mut worker = self.worker.borrow_mut();
-        let Some(ticket) = worker.calls.remove(&token) else {
+        let Some(Asked { ticket, zone, at }) = worker.calls.remove(&token) else {
             return;
         };
         let now = worker.now();
+        let took = milliseconds(now.wall.saturating_sub(at));
+        worker.metrics.record(Family::DnsblLatency, zone, took);
         let status = host::response_header(":status").filter(|_| headers > 0);
         let content_type = host::response_header("content-type");
         let usable = match status {
@@ -105,10 +108,10 @@ impl<'a> Desk<'a> {
     fn carry_out(&self, mut steps: Steps<u32>) {
         loop {
             {
-                let mut worker = self.worker.borrow_mut();
+                let worker = self.worker.borrow();
                 let policy = Rc::clone(&worker.policy);
                 for note in steps.notes {
-                    notes::tell_lookup(&mut worker.metrics, policy.zones(), note);
+                    notes::tell_lookup(&worker.metrics, policy.zones(), note);
                 }
             }
             for (context_id, ruling) in steps.rulings {
@@ -132,12 +135,15 @@ impl<'a> Desk<'a> {
     /// Lets a connection on, or refuses it; ends the session of one that went on meanwhile.
     fn rule(&self, context_id: u32, ruling: Ruling) {
         let mut worker = self.worker.borrow_mut();
-        let Some(Waiting { session, wait }) = worker.waiting.remove(&context_id) else {
+        let Some(waiting) = worker.waiting.remove(&context_id) else {
             return;
         };
+        let Waiting { session, wait, .. } = waiting;
         match (wait, ruling) {
             (Wait::Greeting, ruling) => {
-                notes::count_ruling(&mut worker.metrics, &ruling);
+                let held = milliseconds(host::wall_clock().saturating_sub(waiting.since));
+                worker.metrics.record(Family::Held, 0, held);
+                notes::count_ruling(&worker.metrics, &ruling);
                 let done = host::as_context(context_id, self.root, || {
                     if let Ruling::Listed(listing) = ruling {
                         door::refused(
@@ -157,7 +163,7 @@ impl<'a> Desk<'a> {
             (Wait::Session, Ruling::Listed(listing)) => {
                 let mut session = session.borrow_mut();
                 let notes = session.found_listed(listing);
-                notes::tell(&mut worker.metrics, &session, &notes);
+                notes::tell(&worker.metrics, &session, &notes);
             }
             (Wait::Session, _) => {}
         }
@@ -194,7 +200,12 @@ impl<'a> Desk<'a> {
             hostcalls::dispatch_http_call(&config.cluster, headers, body, Vec::new(), timeout);
         match call {
             Ok(token) => {
-                worker.calls.insert(token, question.ticket);
+                let asked = Asked {
+                    ticket: question.ticket,
+                    zone: question.zone,
+                    at: host::wall_clock(),
+                };
+                worker.calls.insert(token, asked);
                 Steps::default()
             }
             Err(status) => {
@@ -207,6 +218,10 @@ impl<'a> Desk<'a> {
             }
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn slot_key(slot: SlotId) -> String {

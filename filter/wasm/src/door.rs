@@ -6,9 +6,10 @@ use crate::notes;
 use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::ledger::Account;
+use portcullis_core::metrics::Family;
 use portcullis_core::policy::{Listing, LookupMode, Rule};
 use portcullis_core::session::{Door, Session};
-use portcullis_core::worker::{LookUp, Ruling, Seat, Wait};
+use portcullis_core::worker::{LookUp, Ruling, Seat, Told, Wait};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -35,9 +36,10 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
     let policy = Rc::clone(&worker.policy);
     let (mut session, note) = Session::new(Rc::clone(&policy), from);
     session.carried_by(host::carrier());
-    worker.metrics.count("portcullis_sessions_total", 1);
+    worker.metrics.count(Family::Sessions, 1);
+    worker.metrics.step(Family::Open, 1);
     worker.serve();
-    notes::tell(&mut worker.metrics, &session, note.as_slice());
+    notes::tell(&worker.metrics, &session, note.as_slice());
     let session = Rc::new(RefCell::new(session));
     let arrival = |seat, way| Arrival {
         session: Rc::clone(&session),
@@ -142,7 +144,7 @@ fn look_up(
     let now = worker.now();
     let begins = match worker.lookups.look_up(address, context_id, wait, now) {
         LookUp::Ruled(ruling, told) => {
-            notes::count_told(&mut worker.metrics, told);
+            notes::count_told(&worker.metrics, told);
             match (ruling, wait) {
                 (Ruling::Listed(listing), Wait::Greeting) => {
                     refused(worker, context_id, session, Rule::Dnsbl, Some(listing));
@@ -151,6 +153,7 @@ fn look_up(
                     let waiting = Waiting {
                         session: Rc::clone(session),
                         wait,
+                        since: now.wall,
                     };
                     worker.waiting.insert(context_id, waiting);
                     worker.found.push((context_id, Ruling::Listed(listing)));
@@ -161,7 +164,7 @@ fn look_up(
             return Way::On;
         }
         LookUp::Waits => {
-            worker.metrics.count("portcullis_dnsbl_joined_total", 1);
+            notes::count_told(&worker.metrics, Told::Joined);
             false
         }
         LookUp::Begins => true,
@@ -169,6 +172,7 @@ fn look_up(
     let waiting = Waiting {
         session: Rc::clone(session),
         wait,
+        since: now.wall,
     };
     worker.waiting.insert(context_id, waiting);
     worker.set_pace();
@@ -203,16 +207,14 @@ pub(crate) fn refused(
         worker.detained += 1;
         worker.do_later(longest, Later::LetGo(context_id));
     }
-    notes::tell(&mut worker.metrics, &session, &notes);
+    notes::tell(&worker.metrics, &session, &notes);
     if door == Door::Refused
         && let Some(cluster) = &worker.policy.config().refusal.cluster
         && let Err(error) = host::route_to(cluster)
     {
         // The session puts the refusal in place of whatever greets the client.
         log::error!("refused connections go to the server: {error}");
-        worker
-            .metrics
-            .count("portcullis_refusals_unrouted_total", 1);
+        worker.metrics.count(Family::Unrouted, 1);
     }
     door
 }

@@ -10,6 +10,7 @@ use portcullis_core::dnsbl::Request;
 use portcullis_core::fleet::{
     Entry, Fault, Follow, MAX_ANSWER, News, Outbox, Turn, read_feed, read_totals, weights,
 };
+use portcullis_core::metrics::Family;
 use portcullis_core::policy::Policy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes};
@@ -131,18 +132,18 @@ fn feed(worker: &mut Worker, answer: Result<(String, Bytes), Fault>) {
     };
     match fleet.follow.answered(&feed, now) {
         Some(Turn::Gone(fault)) => {
-            worker.metrics.count("portcullis_fleet_gone_total", 1);
+            worker.metrics.count(Family::FleetGone, 1);
             log::error!("fleet: the shared store cannot be used: {fault}; going on alone");
         }
         Some(Turn::Back) => {
-            worker.metrics.count("portcullis_fleet_back_total", 1);
+            worker.metrics.count(Family::FleetBack, 1);
             log::info!("fleet: the shared store is in use again");
         }
         None => {}
     }
     match feed {
         Ok(feed) => {
-            worker.metrics.count("portcullis_fleet_reads_total", 1);
+            worker.metrics.count(Family::FleetReads, 1);
             let ours = worker.policy.prefixes();
             for entry in feed.entries {
                 // A network of several clients of ours is none that could come.
@@ -162,7 +163,7 @@ fn feed(worker: &mut Worker, answer: Result<(String, Bytes), Fault>) {
                 }
             }
         }
-        Err(_) => worker.metrics.count("portcullis_fleet_errors_total", 1),
+        Err(_) => worker.metrics.count(Family::FleetErrors, 1),
     }
 }
 
@@ -177,15 +178,15 @@ fn written(worker: &mut Worker, answer: Result<(String, Bytes), Fault>) {
     match totals {
         Ok(totals) => {
             let told = fleet.outbox.written(totals, now);
-            worker.metrics.count("portcullis_fleet_writes_total", 1);
+            worker.metrics.count(Family::FleetWrites, 1);
             for ((client, news), totals) in told {
                 ledger::totals(worker, client, news, totals);
             }
         }
         Err(fault) => {
             let lost = fleet.outbox.failed(fault, now);
-            worker.metrics.count("portcullis_fleet_lost_total", lost);
-            worker.metrics.count("portcullis_fleet_errors_total", 1);
+            worker.metrics.count(Family::FleetLost, lost);
+            worker.metrics.count(Family::FleetErrors, 1);
             log::debug!("fleet: news could not be written: {fault}");
         }
     }

@@ -44,6 +44,7 @@ unsafe extern "C" {
         id: *mut u32,
     ) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_set_buffer_bytes(
         buffer: BufferType,
         start: usize,
@@ -122,20 +123,26 @@ pub(crate) fn enqueue(queue: u32, message: &[u8]) -> Result<(), Refused> {
     check("proxy_enqueue_shared_queue", status)
 }
 
-/// Defines a counter; its id.
-pub(crate) fn define_counter(name: &str) -> Result<u32, Refused> {
+/// Defines a metric; its id.
+pub(crate) fn define_metric(kind: MetricType, name: &str) -> Result<u32, Refused> {
     let mut id = 0;
     // SAFETY: the name is a live slice; the host writes the out-parameter.
-    let status =
-        unsafe { proxy_define_metric(MetricType::Counter, name.as_ptr(), name.len(), &mut id) };
+    let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) };
     check("proxy_define_metric", status).map(|()| id)
 }
 
-/// Adds to a counter.
-pub(crate) fn add_to_counter(id: u32, by: u32) -> Result<(), Refused> {
+/// Adds to a counter or a gauge.
+pub(crate) fn add_to_metric(id: u32, by: i64) -> Result<(), Refused> {
     // SAFETY: takes no memory.
-    let status = unsafe { proxy_increment_metric(id, by.into()) };
+    let status = unsafe { proxy_increment_metric(id, by) };
     check("proxy_increment_metric", status)
+}
+
+/// Sets a gauge, or adds a sample to a histogram.
+pub(crate) fn record_metric(id: u32, value: u64) -> Result<(), Refused> {
+    // SAFETY: takes no memory.
+    let status = unsafe { proxy_record_metric(id, value) };
+    check("proxy_record_metric", status)
 }
 
 /// Replaces everything in a buffer.

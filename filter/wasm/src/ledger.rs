@@ -7,7 +7,10 @@ use crate::notes;
 use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::fleet;
-use portcullis_core::ledger::{Account, Entry, Evicted, Listing, Posted, Slot, number_of};
+use portcullis_core::ledger::{
+    Account, Census, Entry, Evicted, Listing, Posted, Slot, Survey, number_of,
+};
+use portcullis_core::metrics::Family;
 use portcullis_core::policy::Rule;
 use portcullis_core::session::{Cut, Note};
 use portcullis_core::worker::{Wait, crew};
@@ -86,7 +89,7 @@ fn post(worker: &mut Worker, account: &Account) {
             posted.listed
         }
         None => {
-            worker.metrics.count("portcullis_ledger_lost_total", 1);
+            worker.metrics.count(Family::LedgerLost, 1);
             None
         }
     };
@@ -105,7 +108,7 @@ fn publish(worker: &mut Worker, client: Client, mut news: fleet::News) {
     }
     if let Some(fleet) = &mut worker.fleet {
         let lost = fleet.tell(client, news);
-        worker.metrics.count("portcullis_fleet_lost_total", lost);
+        worker.metrics.count(Family::FleetLost, lost);
     }
 }
 
@@ -127,6 +130,8 @@ pub(crate) fn pardon(worker: &mut Worker, client: Client) {
         (pardoned, slot.encode())
     });
     if pardoned == Some(true) {
+        worker.metrics.count(Family::Pardoned, 1);
+        worker.metrics.step(Family::Listings, -1);
         log::info!("client={client} verdict=pardon");
     }
     // Whichever worker was the first: sessions of this one may have outlived the listing.
@@ -176,13 +181,9 @@ fn change(
     })?;
     match posted.evicted {
         Evicted::Nothing => {}
-        Evicted::Score => worker
-            .metrics
-            .count("portcullis_ledger_evicted_scores_total", 1),
+        Evicted::Score => worker.metrics.count(Family::EvictedScores, 1),
         Evicted::Listing => {
-            worker
-                .metrics
-                .count("portcullis_ledger_evicted_listings_total", 1);
+            worker.metrics.count(Family::EvictedListings, 1);
         }
     }
     if let Some(listing) = posted.listed {
@@ -193,7 +194,7 @@ fn change(
 
 /// Tells every worker that a client is listed.
 fn announce(worker: &mut Worker, client: Client, listing: Listing, now: u32) {
-    notes::tell_listing(&mut worker.metrics, client, listing);
+    notes::tell_listing(&worker.metrics, client, listing);
     let message = Errand::Listed(client).encode();
     let queues = crew::queues(&host::shared(CREW_KEY), now);
     for queue in queues {
@@ -208,6 +209,20 @@ pub(crate) fn sign(queue: u32, now: u32) {
     if signed.is_none() {
         log::error!("other workers cannot be told of this one: shared data cannot be changed");
     }
+}
+
+/// Whether it is this worker that looks through what all of them remember.
+pub(crate) fn surveys(queue: u32, now: u32) -> bool {
+    let crew = crew::queues(&host::shared(CREW_KEY), now);
+    crew.into_iter().min() == Some(queue)
+}
+
+/// Looks through the next part of it; what all of it holds, at its end.
+pub(crate) fn survey(survey: &mut Survey, slots: u32, now: u32) -> Option<Census> {
+    for number in survey.turn(slots) {
+        survey.look(&Slot::decode(&host::shared(&numbered(number))), now);
+    }
+    survey.end_turn(slots, now)
 }
 
 /// A client is listed: its sessions on this worker end.
@@ -251,10 +266,11 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
     if let Some(Waiting {
         session,
         wait: Wait::Greeting,
+        ..
     }) = worker.waiting.get(&id).cloned()
     {
         worker.waiting.remove(&id);
-        worker.metrics.count("portcullis_siblings_cut_total", 1);
+        worker.metrics.count(Family::Siblings, 1);
         let done = host::as_context(id, root, || {
             door::refused(worker, id, &session, Rule::Ledger, None);
             host::continue_to_server()
@@ -264,7 +280,7 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
     }
     let mut session = connection.session().borrow_mut();
     let (cut, notes) = session.cut();
-    notes::tell(&mut worker.metrics, &session, &notes);
+    notes::tell(&worker.metrics, &session, &notes);
     drop(session);
     if notes.is_empty() {
         return Cut::Spared;
@@ -272,7 +288,7 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
     // One that ends for its own deeds is no sibling.
     let sibling = |note: &Note| matches!(note, Note::Closed(v) if v.rule == Rule::Ledger);
     if notes.iter().any(sibling) {
-        worker.metrics.count("portcullis_siblings_cut_total", 1);
+        worker.metrics.count(Family::Siblings, 1);
     }
     if cut != Cut::Now {
         drop(worker.take_overflow(id));
@@ -291,5 +307,9 @@ fn gone(id: u32, done: Result<(), host::Refused>) {
 
 fn slot_key(worker: &Worker, client: Client) -> Option<String> {
     let number = number_of(client, worker.policy.config().ledger.slots)?;
-    Some(format!("portcullis.ledger.{number}"))
+    Some(numbered(number))
+}
+
+fn numbered(number: u32) -> String {
+    format!("portcullis.ledger.{number}")
 }

@@ -1,80 +1,132 @@
-//! Counters by name, defined with the host when first counted.
+//! The metrics of one worker; the host adds the workers up.
 
 use crate::host;
-use hashbrown::HashMap;
+use portcullis_core::dnsbl::Zones;
+use portcullis_core::metrics::{FAMILIES, Family, Kind, Tag};
 use portcullis_core::policy::Counts;
-use portcullis_core::session::{Exemption, Note};
+use portcullis_core::session::{Commands, Exemption, Note};
+use proxy_wasm::types::MetricType;
 
-/// The counters of one worker; the host adds the workers up.
+/// The host's numbers for all metrics, a family behind the other. A host that refuses one goes
+/// without: mail matters more.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    ids: HashMap<String, u32>,
+    ids: Vec<Option<u32>>,
+    /// Where each family begins.
+    firsts: Vec<usize>,
+    /// Commands that are not counted yet: one call each would be one for every line of mail.
+    commands: Commands,
 }
 
 impl Metrics {
-    /// Adds to a counter. A host that refuses metrics goes without: mail matters more.
-    pub(crate) fn count(&mut self, name: &str, by: u32) {
-        if by == 0 {
-            return;
-        }
-        let id = match self.ids.get(name) {
-            Some(id) => *id,
-            None => {
-                let Ok(id) = host::define_counter(name) else {
-                    return;
-                };
-                self.ids.insert(name.to_owned(), id);
-                id
+    /// Defines all of them, so that each is there before anything happens.
+    pub(crate) fn new(zones: &Zones) -> Self {
+        let mut metrics = Self::default();
+        for family in FAMILIES {
+            let kind = match family.kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+                Kind::Histogram => MetricType::Histogram,
+            };
+            metrics.firsts.push(metrics.ids.len());
+            let mut define = |value: &str| {
+                let id = host::define_metric(kind, &family.full_name(value));
+                metrics.ids.push(id.ok());
+            };
+            match family.tag {
+                Tag::None => define(""),
+                Tag::Word(_, words) => words.iter().for_each(|word| define(word)),
+                Tag::Site => zones.domains().for_each(define),
             }
-        };
-        let _ = host::add_to_counter(id, by);
+        }
+        metrics
+    }
+
+    fn id(&self, family: Family, index: usize) -> Option<u32> {
+        let first = self.firsts.get(family as usize)?;
+        self.ids.get(first + index).copied().flatten()
+    }
+
+    /// Adds to the metric of a family that has only one.
+    pub(crate) fn count(&self, family: Family, by: u32) {
+        self.count_at(family, 0, by);
+    }
+
+    /// Adds to the metric of a site, or of a word by its place.
+    pub(crate) fn count_at(&self, family: Family, index: usize, by: u32) {
+        if by > 0
+            && let Some(id) = self.id(family, index)
+        {
+            let _ = host::add_to_metric(id, by.into());
+        }
+    }
+
+    /// Adds one to the metric of this word.
+    pub(crate) fn count_word(&self, family: Family, word: &str) {
+        let words = FAMILIES.get(family as usize).map(|family| family.tag);
+        if let Some(Tag::Word(_, words)) = words
+            && let Some(index) = words.iter().position(|known| *known == word)
+        {
+            self.count_at(family, index, 1);
+        }
+    }
+
+    /// One more, or one less, on a gauge.
+    pub(crate) fn step(&self, gauge: Family, by: i64) {
+        if let Some(id) = self.id(gauge, 0) {
+            let _ = host::add_to_metric(id, by);
+        }
+    }
+
+    /// Sets a gauge, or adds a sample to a histogram.
+    pub(crate) fn record(&self, family: Family, index: usize, value: u64) {
+        if let Some(id) = self.id(family, index) {
+            let _ = host::record_metric(id, value);
+        }
+    }
+
+    /// Keeps commands in mind, to be counted with others.
+    pub(crate) fn keep_commands(&mut self, commands: &Commands) {
+        for (kept, new) in self.commands.0.iter_mut().zip(commands.0) {
+            *kept = kept.saturating_add(new);
+        }
+    }
+
+    /// Counts the commands that were kept in mind.
+    pub(crate) fn count_commands(&mut self) {
+        let kept = std::mem::take(&mut self.commands);
+        for (index, count) in kept.0.into_iter().enumerate() {
+            self.count_at(Family::Commands, index, count.into());
+        }
     }
 
     /// Counts what a session did since it was last counted.
-    pub(crate) fn count_progress(&mut self, before: &Counts, now: &Counts) {
-        for (name, before, now) in [
-            ("accepted", before.accepted, now.accepted),
-            ("rejected", before.rejected, now.rejected),
-            ("answered", before.answered, now.answered),
+    pub(crate) fn count_progress(&self, before: &Counts, now: &Counts) {
+        for (family, before, now) in [
+            (Family::Accepted, before.accepted, now.accepted),
+            (Family::Rejected, before.rejected, now.rejected),
+            (Family::Answered, before.answered, now.answered),
+            (Family::Wasted, before.wasted, now.wasted),
+            (Family::Messages, before.messages, now.messages),
         ] {
-            let name = format!("portcullis_recipients_{name}_total");
-            self.count(&name, now.saturating_sub(before));
+            self.count(family, now.saturating_sub(before));
         }
-        self.count(
-            "portcullis_wasted_transactions_total",
-            now.wasted.saturating_sub(before.wasted),
-        );
-        self.count(
-            "portcullis_messages_total",
-            now.messages.saturating_sub(before.messages),
-        );
     }
 
     /// Counts what a session notes.
-    pub(crate) fn count_note(&mut self, note: &Note) {
-        let plain = |rule: &str| rule.replace('.', "_");
-        let name = match note {
-            Note::Closed(verdict) => {
-                format!("portcullis_closed_{}_total", plain(verdict.rule.name()))
-            }
-            Note::Refused(verdict) => {
-                format!("portcullis_refused_{}_total", plain(verdict.rule.name()))
-            }
-            Note::Detained(verdict) => {
-                format!("portcullis_detained_{}_total", plain(verdict.rule.name()))
-            }
-            Note::Observed(verdict) => {
-                format!("portcullis_observed_{}_total", plain(verdict.rule.name()))
-            }
-            Note::Exempt(Exemption::Authenticated) => {
-                "portcullis_exempt_authenticated_total".to_owned()
-            }
-            Note::Exempt(Exemption::Verified) => "portcullis_exempt_verified_total".to_owned(),
-            Note::StartTls => "portcullis_starttls_total".to_owned(),
-            Note::BehindStartTls => "portcullis_starttls_injected_total".to_owned(),
-            Note::Exempt(Exemption::Network) => "portcullis_exempt_network_total".to_owned(),
-            Note::Opaque(cause) => format!("portcullis_opaque_{}_total", cause.name()),
+    pub(crate) fn count_note(&self, note: &Note) {
+        let (family, word) = match note {
+            Note::Closed(verdict) => (Family::Closed, verdict.rule.name()),
+            Note::Refused(verdict) => (Family::Refused, verdict.rule.name()),
+            Note::Detained(verdict) => (Family::Detained, verdict.rule.name()),
+            Note::Observed(verdict) => (Family::Observed, verdict.rule.name()),
+            Note::Exempt(Exemption::Authenticated) => (Family::Exempt, "authenticated"),
+            Note::Exempt(Exemption::Verified) => (Family::Exempt, "verified"),
+            Note::StartTls => return self.count(Family::StartTls, 1),
+            Note::BehindStartTls => return self.count(Family::BehindStartTls, 1),
+            Note::Exempt(Exemption::Network) => (Family::Exempt, "network"),
+            Note::Opaque(cause) => (Family::Opaque, cause.name()),
         };
-        self.count(&name, 1);
+        self.count_word(family, word);
     }
 }

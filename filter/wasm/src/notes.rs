@@ -4,12 +4,13 @@ use crate::metrics::Metrics;
 use portcullis_core::client::Client;
 use portcullis_core::dnsbl::Zones;
 use portcullis_core::ledger::{Alert, Listing};
+use portcullis_core::metrics::Family;
 use portcullis_core::policy::Verdict;
 use portcullis_core::session::{Note, Session};
 use portcullis_core::worker::{LookupNote, Ruling, Standing, Told};
 
 /// Tells what a session notes.
-pub(crate) fn tell(metrics: &mut Metrics, session: &Session, notes: &[Note]) {
+pub(crate) fn tell(metrics: &Metrics, session: &Session, notes: &[Note]) {
     for note in notes {
         metrics.count_note(note);
         log_note(note, session);
@@ -54,59 +55,58 @@ fn log_verdict(client: &str, act: &str, verdict: &Verdict) {
 }
 
 /// Tells of a new listing.
-pub(crate) fn tell_listing(metrics: &mut Metrics, client: Client, listing: Listing) {
+pub(crate) fn tell_listing(metrics: &Metrics, client: Client, listing: Listing) {
     let Listing {
         until,
         reason,
         times,
     } = listing;
     let reason = reason.name();
-    let name = format!("portcullis_listed_{}_total", reason.replace('.', "_"));
-    metrics.count(&name, 1);
+    metrics.count_word(Family::Listed, reason);
+    metrics.step(Family::Listings, 1);
     log::info!("client={client} verdict=list rule={reason} until={until} times={times}");
 }
 
 /// Tells that an attack has begun or is over.
-pub(crate) fn tell_alert(metrics: &mut Metrics, alert: Alert) {
+pub(crate) fn tell_alert(metrics: &Metrics, alert: Alert) {
     match alert {
         Alert::Attack => {
-            metrics.count("portcullis_attacks_begun_total", 1);
+            metrics.count(Family::AttacksBegun, 1);
+            metrics.step(Family::Attack, 1);
             log::warn!("an attack is under way: limits are tightened");
         }
         Alert::Calm => {
-            metrics.count("portcullis_attacks_over_total", 1);
+            metrics.count(Family::AttacksOver, 1);
+            metrics.step(Family::Attack, -1);
             log::warn!("the attack is over");
         }
     }
 }
 
 /// Tells what the lookups note.
-pub(crate) fn tell_lookup(metrics: &mut Metrics, zones: &Zones, note: LookupNote) {
-    let mut count = |what: &str, zone: usize| {
-        let zone = zones.domain(zone).replace(['.', '-'], "_");
-        metrics.count(&format!("portcullis_dnsbl_{what}_{zone}_total"), 1);
-    };
+pub(crate) fn tell_lookup(metrics: &Metrics, zones: &Zones, note: LookupNote) {
+    let count = |family, zone| metrics.count_at(family, zone, 1);
     match note {
-        LookupNote::Asked(zone) => count("questions", zone),
-        LookupNote::Tested(zone) => count("tests", zone),
-        LookupNote::Listed(zone) => count("listed", zone),
-        LookupNote::Unlisted(zone) => count("unlisted", zone),
+        LookupNote::Asked(zone) => count(Family::DnsblQuestions, zone),
+        LookupNote::Tested(zone) => count(Family::DnsblTests, zone),
+        LookupNote::Listed(zone) => count(Family::DnsblListed, zone),
+        LookupNote::Unlisted(zone) => count(Family::DnsblUnlisted, zone),
         LookupNote::Failed(zone, fault) => {
-            count("errors", zone);
+            count(Family::DnsblErrors, zone);
             let fault = fault.name();
-            metrics.count(&format!("portcullis_dnsbl_fault_{fault}_total"), 1);
+            metrics.count_word(Family::DnsblFaults, fault);
             log::debug!("dnsbl site={} error={fault}", zones.domain(zone));
         }
         LookupNote::Standing(zone, standing) => {
             let site = zones.domain(zone);
             match standing {
                 Standing::Fit => {
-                    count("site_on", zone);
+                    count(Family::DnsblSiteOn, zone);
                     log::info!("dnsbl site={site} is in use");
                 }
                 Standing::Untested => {}
                 Standing::Unfit(unfit) => {
-                    count("site_off", zone);
+                    count(Family::DnsblSiteOff, zone);
                     log::error!("dnsbl site={site} is not asked: {}", unfit.name());
                 }
             }
@@ -115,7 +115,7 @@ pub(crate) fn tell_lookup(metrics: &mut Metrics, zones: &Zones, note: LookupNote
 }
 
 /// Counts a ruling that took no question.
-pub(crate) fn count_told(metrics: &mut Metrics, told: Told) {
+pub(crate) fn count_told(metrics: &Metrics, told: Told) {
     let how = match told {
         Told::Reserved => "reserved",
         Told::Remembered => "remembered",
@@ -123,12 +123,12 @@ pub(crate) fn count_told(metrics: &mut Metrics, told: Told) {
         Told::NoSite => "no_site",
         Told::Full => "skipped",
     };
-    metrics.count(&format!("portcullis_dnsbl_{how}_total"), 1);
+    metrics.count_word(Family::DnsblTold, how);
 }
 
 /// Counts a ruling that came too late.
-pub(crate) fn count_ruling(metrics: &mut Metrics, ruling: &Ruling) {
+pub(crate) fn count_ruling(metrics: &Metrics, ruling: &Ruling) {
     if *ruling == Ruling::OverBudget {
-        metrics.count("portcullis_dnsbl_over_budget_total", 1);
+        metrics.count(Family::DnsblOverBudget, 1);
     }
 }

@@ -185,6 +185,7 @@ impl RootContext for Root {
             Some(worker) => {
                 let mut worker = worker.borrow_mut();
                 worker.tell_time();
+                worker.take_stock();
                 worker.ticked()
             }
             None => return,

@@ -5,6 +5,7 @@ use crate::door::{self, Arrival, Way};
 use crate::host;
 use crate::ledger;
 use crate::worker::{Errand, Worker};
+use portcullis_core::metrics::Family;
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::{Action, PeerType};
 use std::cell::RefCell;
@@ -103,6 +104,10 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let Some(worker) = &self.worker else { return };
         let mut worker = worker.borrow_mut();
+        if self.connection.is_some() {
+            worker.metrics.count_commands();
+            worker.metrics.step(Family::Open, -1);
+        }
         worker.waiting.remove(&self.context_id);
         worker.connections.remove(&self.context_id);
         let detained = |connection: &Rc<Connection>| connection.session().borrow().is_detained();

@@ -8,7 +8,8 @@ use crate::metrics::Metrics;
 use crate::notes;
 use hashbrown::HashMap;
 use portcullis_core::client::Client;
-use portcullis_core::ledger::Watch;
+use portcullis_core::ledger::{Alert, Survey, Watch};
+use portcullis_core::metrics::Family;
 use portcullis_core::policy::{LookupMode, Policy};
 use portcullis_core::session::Session;
 use portcullis_core::worker::{Closing, Lookups, Now, Roster, Ruling, Timers, Wait, crew};
@@ -83,6 +84,17 @@ impl Errand {
 pub(crate) struct Waiting {
     pub(crate) session: Rc<RefCell<Session>>,
     pub(crate) wait: Wait,
+    /// The time at which it began to wait.
+    pub(crate) since: Duration,
+}
+
+/// A question under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) ticket: u32,
+    pub(crate) zone: usize,
+    /// The time at which it was sent.
+    pub(crate) at: Duration,
 }
 
 /// Whether the machine has ever had a connection: Envoy makes some that never have.
@@ -133,13 +145,16 @@ pub(crate) struct Worker {
     /// Sessions under way whose client turned out to be known.
     pub(crate) found: Vec<(u32, Ruling)>,
     /// The questions asked, by the host's token.
-    pub(crate) calls: HashMap<u32, u32>,
+    pub(crate) calls: HashMap<u32, Asked>,
     closing: Closing<u32>,
     /// Sessions that were told to start TLS.
     handshakes: Closing<u32>,
     /// Sessions whose client was listed, while a reply is owed to them.
     cut: Closing<u32>,
     signed: Option<u32>,
+    /// The second in which it last took stock.
+    took_stock: u32,
+    survey: Survey,
     later: Timers<Later>,
     /// Its dealings with the store that guards share.
     pub(crate) fleet: Option<Fleet>,
@@ -167,13 +182,15 @@ impl Worker {
             waiting: HashMap::new(),
             found: Vec::new(),
             calls: HashMap::new(),
+            metrics: Metrics::new(policy.zones()),
             policy,
-            metrics: Metrics::default(),
             queue,
             closing: Closing::new(linger),
             handshakes: Closing::new(handshake),
             cut: Closing::new(SOON),
             signed: None,
+            took_stock: 0,
+            survey: Survey::default(),
             later: Timers::default(),
             fleet,
             serving: Serving::default(),
@@ -188,7 +205,7 @@ impl Worker {
     pub(crate) fn send(&mut self, errand: Errand) {
         if let Err(refused) = host::enqueue(self.queue, &errand.encode()) {
             log::error!("cannot queue {errand:?}: {refused}");
-            self.metrics.count("portcullis_errands_lost_total", 1);
+            self.metrics.count(Family::ErrandsLost, 1);
         }
     }
 
@@ -226,8 +243,7 @@ impl Worker {
         let due = due.into_iter();
         let silent: Vec<u32> = due.filter(|id| is_silent(&self.connections, *id)).collect();
         let count = u32::try_from(silent.len()).unwrap_or(u32::MAX);
-        self.metrics
-            .count("portcullis_starttls_silent_total", count);
+        self.metrics.count(Family::StartTlsSilent, count);
         silent
     }
 
@@ -268,12 +284,33 @@ impl Worker {
         };
         let now = self.now().seconds();
         if let Some(alert) = watch.tell_time(now) {
-            notes::tell_alert(&mut self.metrics, alert);
+            notes::tell_alert(&self.metrics, alert);
         }
         let due = |signed: u32| now.abs_diff(signed) >= crew::SIGN_EVERY;
         if self.serving == Serving::Yes && self.signed.is_none_or(due) {
             self.signed = Some(now);
             ledger::sign(self.queue, now);
+        }
+    }
+
+    /// Once a second: counts what was kept to be counted, and part of what all workers remember.
+    pub(crate) fn take_stock(&mut self) {
+        let Some(now) = self.watch.as_ref().map(|watch| watch.now()) else {
+            return self.metrics.count_commands();
+        };
+        if self.took_stock == now {
+            return;
+        }
+        self.took_stock = now;
+        self.metrics.count_commands();
+        if self.serves() && ledger::surveys(self.queue, now) {
+            let slots = self.policy.config().ledger.slots;
+            if let Some(census) = ledger::survey(&mut self.survey, slots, now) {
+                let set = |family, count: u32| self.metrics.record(family, 0, count.into());
+                set(Family::Clients, census.clients);
+                set(Family::Listings, census.listings);
+                self.metrics.count(Family::Expired, census.expired);
+            }
         }
     }
 
@@ -325,5 +362,15 @@ impl Worker {
     /// Takes these bytes back, if they are still here.
     pub(crate) fn take_overflow(&mut self, context_id: u32) -> Option<Vec<u8>> {
         self.overflow.remove(&context_id)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.metrics.count_commands();
+        let attacked = |watch: &Rc<Watch>| watch.alert() == Alert::Attack;
+        if self.watch.as_ref().is_some_and(attacked) {
+            self.metrics.step(Family::Attack, -1);
+        }
     }
 }

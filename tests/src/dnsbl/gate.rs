@@ -130,13 +130,12 @@ impl Gate {
         take_leave(self.knock(client)?)
     }
 
-    /// The value of one of the filter's counters, such as `refused_dnsbl`.
+    /// The value of one of the filter's counters, such as `refused;rule=dnsbl`.
     ///
     /// # Errors
     /// [`Error::Admin`] if Envoy does not say.
     pub fn count(&self, name: &str) -> Result<u64, Error> {
-        let admin = self.envoy.admin();
-        admin.stat(&format!("wasmcustom.portcullis_{name}_total"))
+        self.envoy.admin().count(name)
     }
 
     /// Waits until one of the filter's counters is at least this high.
@@ -176,7 +175,7 @@ pub fn take_leave(mut client: Client) -> Result<Told, Error> {
 /// The name of a counter of one list, such as `questions` or `site_on`.
 #[must_use]
 pub fn of_list(what: &str, list: &str) -> String {
-    format!("dnsbl_{what}_{}", list.replace(['.', '-'], "_"))
+    format!("dnsbl_{what};site={list}")
 }
 
 /// Calls `visit` for each number below `count`, in order, `at_once` of them at a time; what they

@@ -60,14 +60,30 @@ impl Admin {
     /// # Errors
     /// As [`Admin::get`].
     pub fn stat(&self, name: &str) -> Result<u64, Error> {
+        Ok(self.find_stat(name)?.unwrap_or_default())
+    }
+
+    /// The value of one of the filter's counters, such as `siblings_cut` or `closed;rule=desync`.
+    ///
+    /// # Errors
+    /// As [`Admin::get`], and if there is no such counter: the filter has all of its own from the
+    /// beginning.
+    pub fn count(&self, name: &str) -> Result<u64, Error> {
+        let (family, tag) = name.split_at(name.find(';').unwrap_or(name.len()));
+        let name = format!("wasmcustom.portcullis_{family}_total{tag}");
+        let value = self.find_stat(&name)?;
+        value.ok_or_else(|| self.error(&name, "there is no such counter".to_owned()))
+    }
+
+    fn find_stat(&self, name: &str) -> Result<Option<u64>, Error> {
         let page = self.get(&format!("/stats?filter=^{name}$"))?;
         let value = page
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        match value {
-            None => Ok(0),
-            Some(value) => value.trim().parse().map_err(|_| self.error(name, page)),
-        }
+        let value = value.map(|value| value.trim().parse());
+        value
+            .transpose()
+            .map_err(|_| self.error(name, page.clone()))
     }
 
     /// Whether Envoy serves.

@@ -36,6 +36,25 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The names of all faults.
+    pub const NAMES: [&'static str; 15] = [
+        "servfail",
+        "refused_by_server",
+        "response_code",
+        "malformed",
+        "truncated",
+        "other_question",
+        "error_code",
+        "outside_loopback",
+        "test_point",
+        "http_status",
+        "content_type",
+        "too_long",
+        "timeout",
+        "unreachable",
+        "no_cluster",
+    ];
+
     /// The fault's name in metrics and logs, without its value.
     #[must_use]
     pub fn name(self) -> &'static str {

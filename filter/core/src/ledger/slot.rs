@@ -62,6 +62,11 @@ impl Slot {
         found.map(|(_, entry)| *entry)
     }
 
+    /// All that is remembered here.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &(Client, Entry)> {
+        self.0.iter()
+    }
+
     /// Adds what sessions have to tell of a client. A listing is made here and nowhere else, so
     /// that of two workers only one makes it.
     pub fn post(&mut self, client: Client, news: News, now: u32, terms: &Terms) -> Posted {

@@ -47,6 +47,12 @@ impl Watch {
         }
     }
 
+    /// Whether an attack is under way.
+    #[must_use]
+    pub fn alert(&self) -> Alert {
+        self.alert.get()
+    }
+
     /// Seconds since the Unix epoch, as told last.
     #[must_use]
     pub fn now(&self) -> u32 {

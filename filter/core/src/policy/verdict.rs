@@ -75,6 +75,24 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::RcptConsecutive,
+        Self::RcptTotal,
+        Self::Wasted,
+        Self::StrictReset,
+        Self::Desync,
+        Self::Smuggling,
+        Self::HiddenRcpts,
+        Self::Dnsbl,
+        Self::OwnList,
+        Self::Streak,
+        Self::Score,
+        Self::Trap,
+        Self::Ledger,
+        Self::Sessions,
+    ];
+
     /// The name under which logs, metrics and the configuration know the rule.
     #[must_use]
     pub fn name(self) -> &'static str {

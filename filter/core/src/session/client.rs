@@ -163,6 +163,7 @@ impl Session {
                 let noop = Command::parse(NOOP.trim_ascii_end());
                 self.tracker.sent(&noop, LineEnd::Crlf, Answer::Refused);
                 passage.put(NOOP);
+                effects.commands.count(command.verb);
                 at += len;
                 break;
             }
@@ -203,6 +204,7 @@ impl Session {
                     }
                 }
             }
+            effects.commands.count(command.verb);
             at += len;
             self.sentence(&command, effects);
             if !self.is_read() {

@@ -1,6 +1,7 @@
 //! What is to be done after an input, as plain data.
 
 use crate::policy::Verdict;
+use crate::smtp::Verb;
 use std::borrow::Cow;
 
 /// What the host is to do. Bytes come borrowed where they are the input itself, untouched.
@@ -13,6 +14,8 @@ pub struct Effects<'a> {
     /// How many bytes at the end of the offered client input were not taken: they stay with the
     /// host, which offers them again, ahead of newer ones, at its next call.
     pub left: usize,
+    /// The commands that were read, by their verb.
+    pub commands: Commands,
     /// What happened that somebody may want to know. Empty for nearly every input.
     pub notes: Vec<Note>,
     /// Whether somebody is to be asked about the client.
@@ -43,6 +46,18 @@ pub enum Transport {
     /// TLS starts on the client's side once the bytes for the client have left. Whatever the
     /// client has sent up to now, wherever it waits, is to be thrown away.
     StartTls,
+}
+
+/// How many commands of each verb were read, in the order of [`Verb::NAMES`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Commands(pub [u16; Verb::NAMES.len()]);
+
+impl Commands {
+    pub(super) fn count(&mut self, verb: Verb) {
+        if let Some(count) = self.0.get_mut(verb as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
 }
 
 /// Whether somebody is to be asked about the client. The session goes on meanwhile.

@@ -26,7 +26,9 @@ mod unpaired;
 mod tests;
 
 pub use door::Door;
-pub use effects::{Ask, Carrier, Close, Effects, Exemption, Note, OpaqueCause, Transport};
+pub use effects::{
+    Ask, Carrier, Close, Commands, Effects, Exemption, Note, OpaqueCause, Transport,
+};
 pub use ledger::Cut;
 pub use record::Record;
 

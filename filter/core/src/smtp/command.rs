@@ -35,6 +35,14 @@ pub enum Verb {
     Other,
 }
 
+impl Verb {
+    /// Their names, in the order of the verbs.
+    pub const NAMES: [&'static str; 15] = [
+        "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "EXPN",
+        "QUIT", "AUTH", "STARTTLS", "other",
+    ];
+}
+
 const VERBS: [(&[u8], Verb); 14] = [
     (b"RCPT", Verb::Rcpt),
     (b"MAIL", Verb::Mail),

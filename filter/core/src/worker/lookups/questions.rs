@@ -165,7 +165,11 @@ impl<W: Copy + Eq> Lookups<W> {
         let request = request(method, &config.authority, &config.path, &message);
         let asked = Asked { kind, zone, name };
         let ticket = self.questions.add(asked, now.steady);
-        steps.questions.push(Question { ticket, request });
+        steps.questions.push(Question {
+            ticket,
+            zone,
+            request,
+        });
         steps.notes.push(match kind {
             Kind::Client(_) | Kind::Text(_) => LookupNote::Asked(zone),
             Kind::Test(_) => LookupNote::Tested(zone),

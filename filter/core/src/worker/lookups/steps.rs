@@ -77,6 +77,8 @@ pub enum Ruling {
 pub struct Question {
     /// What [`super::Lookups::answered`] knows it by.
     pub ticket: u32,
+    /// The zone that is asked.
+    pub zone: usize,
     /// The HTTP request.
     pub request: Request,
 }
