@@ -1,16 +1,17 @@
 //! A policy is changed while mail flows: a good one counts for new connections, a bad one changes
 //! nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use portcullis_tests::{
     Error,
-    deadline::{Seen, wait_for},
+    deadline::{PATIENCE, Seen, wait_for},
+    postfix::Service,
     smtp::Client,
     stand::{Stand, rcpt},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How many guesses a client gets answered before the 421 of its session.
 fn guesses(client: &mut Client) -> Result<usize, Error> {
@@ -68,9 +69,73 @@ fn a_good_policy_counts_for_new_connections_and_live_ones_keep_theirs() -> Resul
     Ok(())
 }
 
+/// The record of the session that tried this many recipients.
+fn record(lines: &[Value], tried: u64) -> Result<&Value> {
+    let mut records = lines.iter().map(|line| &line["portcullis"]);
+    let record = records.find(|record| record["tried"] == tried);
+    record.with_context(|| format!("no session with {tried} recipients: {lines:#?}"))
+}
+
+#[test]
+fn a_long_mail_outlives_its_policy_and_the_drain_time_cuts_what_is_left() -> Result<()> {
+    let drain = Duration::from_secs(6);
+    let version = |version: &str| json!({ "version": version });
+    let mut stand = Stand::with(Service::Unknown550, version("old"), |config| {
+        config.drain(drain)
+    })?;
+    let (mut long, mut idle) = (
+        stand.client_in_transaction()?,
+        stand.client_in_transaction()?,
+    );
+    long.command(&rcpt("alice"))?;
+    assert_eq!(long.command("DATA")?.code, 354);
+    long.send("Subject: long\r\n\r\nfirst half\r\n")?;
+    stand.envoy.reload(version("new"))?;
+    let reloaded = Instant::now();
+    // Envoy tells its workers one after the other: two names until one is judged by the new one.
+    wait_for("a session of the new policy", PATIENCE, || {
+        let mut client = stand.client_in_transaction()?;
+        client.command(&rcpt("alice"))?;
+        client.command(&rcpt("bob"))?;
+        client.command("QUIT")?;
+        let lines = stand.envoy.access_log()?;
+        let new = |line: &Value| line["portcullis"]["policy"] == "new";
+        Ok(match lines.iter().any(new) {
+            true => Seen::Done(()),
+            false => Seen::NotYet(format!("{lines:#?}")),
+        })
+    })?;
+    long.send("second half\r\n.\r\n")?;
+    assert_eq!(long.reply()?.code, 250, "after {:?}", reloaded.elapsed());
+    assert_eq!(long.command("QUIT")?.code, 221);
+
+    assert_eq!(idle.read_until_closed()?, "", "the drain time is over");
+    let cut_after = reloaded.elapsed();
+    ensure!(cut_after > drain / 2, "cut after {cut_after:?}");
+    let open = |lines: &[Value]| record(lines, 0).is_err();
+    let lines = wait_for("the record of the idle session", PATIENCE, || {
+        let lines = stand.envoy.access_log()?;
+        Ok(match open(&lines) {
+            true => Seen::NotYet(format!("{lines:#?}")),
+            false => Seen::Done(lines),
+        })
+    })?;
+    let (long, idle) = (record(&lines, 1)?, record(&lines, 0)?);
+    assert_eq!(
+        (&long["policy"], &long["ended"]),
+        (&json!("old"), &json!("quit"))
+    );
+    assert_eq!(long["messages"], 1);
+    assert_eq!(
+        (&idle["policy"], &idle["ended"]),
+        (&json!("old"), &json!("proxy"))
+    );
+    assert_eq!(stand.envoy.traps()?, Vec::<String>::new());
+    Ok(())
+}
+
 #[test]
 fn a_bad_policy_at_the_start_is_refused_with_the_filters_words() -> Result<()> {
-    use portcullis_tests::{postfix::Service, stand::Stand};
     let policy = json!({ "rcpt": { "max_total": -1 } });
     match Stand::with_policy(Service::Unknown550, policy) {
         Err(Error::Refused { reason }) => ensure!(reason.contains("rcpt.max_total"), "{reason}"),

@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     seat: Option<Client>,
     counted: Cell<Counts>,
     timer: Cell<Timer>,
+    /// Milliseconds for which its greeting was held.
+    held_ms: Cell<u64>,
 }
 
 /// What the connection's timer is for.
@@ -59,6 +61,7 @@ impl Connection {
             seat,
             counted: Cell::default(),
             timer: Cell::default(),
+            held_ms: Cell::default(),
         }
     }
 
@@ -68,6 +71,15 @@ impl Connection {
 
     pub(crate) fn seat(&self) -> Option<Client> {
         self.seat
+    }
+
+    /// Its greeting has been held for so long.
+    pub(crate) fn was_held(&self, milliseconds: u64) {
+        self.held_ms.set(milliseconds);
+    }
+
+    pub(crate) fn held_ms(&self) -> u64 {
+        self.held_ms.get()
     }
 
     /// Whether bytes pass unread.

@@ -143,6 +143,9 @@ impl<'a> Desk<'a> {
             (Wait::Greeting, ruling) => {
                 let held = milliseconds(host::wall_clock().saturating_sub(waiting.since));
                 worker.metrics.record(Family::Held, 0, held);
+                if let Some(connection) = worker.connections.get(&context_id) {
+                    connection.was_held(held);
+                }
                 notes::count_ruling(&worker.metrics, &ruling);
                 let done = host::as_context(context_id, self.root, || {
                     if let Ruling::Listed(listing) = ruling {

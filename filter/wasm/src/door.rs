@@ -64,7 +64,7 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
         return arrival(seat, Way::On);
     }
     // Where nothing is done about a listing, nobody is made to wait for one.
-    let wait = match policy.enforces() {
+    let wait = match policy.enforces_at(from) && policy.enforces_rule(Rule::Dnsbl) {
         true => Wait::Greeting,
         false => Wait::Session,
     };
@@ -95,9 +95,11 @@ fn take_seat(
     let listed = known
         .as_ref()
         .and_then(|(watch, entry)| entry.listing(watch.now()));
-    if listed.is_some() && refused(worker, context_id, session, Rule::Ledger, None) == Door::Refused
-    {
-        return Seated::Refused;
+    if let Some(listed) = listed {
+        session.borrow_mut().found_in_ledger(listed);
+        if refused(worker, context_id, session, Rule::Ledger, None) == Door::Refused {
+            return Seated::Refused;
+        }
     }
     let entry = known.as_ref().map(|(_, entry)| *entry);
     let limit = worker.policy.config().sessions.max_per_client;

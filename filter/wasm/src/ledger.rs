@@ -103,7 +103,8 @@ fn post(worker: &mut Worker, account: &Account) {
 
 /// Tells other guards. What is only observed lists nobody elsewhere.
 fn publish(worker: &mut Worker, client: Client, mut news: fleet::News) {
-    if !worker.policy.enforces() {
+    let policy = &worker.policy;
+    if !policy.enforces_on(client) || !policy.enforces_rule(Rule::Ledger) {
         news.listed = None;
     }
     if let Some(fleet) = &mut worker.fleet {
@@ -242,7 +243,7 @@ pub(crate) fn cut(shared: &Rc<RefCell<Worker>>, root: u32, client: Client) {
     }
     let sessions = worker.roster.of(client).into_iter();
     let cuts: Vec<(u32, Cut)> = sessions
-        .map(|id| (id, cut_one(&mut worker, root, id)))
+        .map(|id| (id, cut_one(&mut worker, root, id, listed)))
         .collect();
     drop(worker);
     for (id, cut) in cuts {
@@ -259,7 +260,7 @@ pub(crate) fn cut(shared: &Rc<RefCell<Worker>>, root: u32, client: Client) {
 }
 
 /// Ends one session; what is still to be done about its connection.
-fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
+fn cut_one(worker: &mut Worker, root: u32, id: u32, listing: Option<Listing>) -> Cut {
     let Some(connection) = worker.connections.get(&id).cloned() else {
         return Cut::Spared;
     };
@@ -271,6 +272,9 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
     {
         worker.waiting.remove(&id);
         worker.metrics.count(Family::Siblings, 1);
+        if let Some(listing) = listing {
+            session.borrow_mut().found_in_ledger(listing);
+        }
         let done = host::as_context(id, root, || {
             door::refused(worker, id, &session, Rule::Ledger, None);
             host::continue_to_server()
@@ -282,7 +286,7 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32) -> Cut {
     let (cut, notes) = session.cut();
     notes::tell(&worker.metrics, &session, &notes);
     drop(session);
-    if notes.is_empty() {
+    if cut == Cut::Spared {
         return Cut::Spared;
     }
     // One that ends for its own deeds is no sibling.

@@ -6,16 +6,21 @@ use crate::host;
 use crate::ledger;
 use crate::worker::{Errand, Worker};
 use portcullis_core::metrics::Family;
+use portcullis_core::session::{Ended, Ending};
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::{Action, PeerType};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A connection: nothing is known of it until it is announced.
 pub(crate) struct Stream {
     context_id: u32,
     worker: Option<Rc<RefCell<Worker>>>,
     connection: Option<Rc<Connection>>,
+    /// The time at which it came.
+    began: Duration,
+    ended: Ended,
 }
 
 impl Stream {
@@ -24,6 +29,16 @@ impl Stream {
             context_id,
             worker,
             connection: None,
+            began: Duration::ZERO,
+            ended: Ended::Proxy,
+        }
+    }
+
+    /// Octets have passed unread.
+    fn passed(&self, from_client: usize, from_server: usize) {
+        if let Some(connection) = &self.connection {
+            let mut session = connection.session().borrow_mut();
+            session.passed(from_client, from_server);
         }
     }
 
@@ -46,6 +61,7 @@ impl StreamContext for Stream {
             door::receive(&mut worker, self.context_id, host::source_address());
         let connection = Connection::new(self.context_id, Rc::clone(&shared), session, seat);
         let connection = Rc::new(connection);
+        self.began = host::wall_clock();
         worker
             .connections
             .insert(self.context_id, Rc::clone(&connection));
@@ -56,8 +72,12 @@ impl StreamContext for Stream {
         }
     }
 
-    fn on_downstream_data(&mut self, _size: usize, end: bool) -> Action {
+    fn on_downstream_data(&mut self, size: usize, end: bool) -> Action {
+        if end && self.ended == Ended::Proxy {
+            self.ended = Ended::Client;
+        }
         let Some(connection) = self.readable() else {
+            self.passed(size, 0);
             return Action::Continue;
         };
         if let Err(refused) = connection.client_data(end) {
@@ -70,16 +90,25 @@ impl StreamContext for Stream {
         Action::Pause
     }
 
-    fn on_upstream_data(&mut self, _size: usize, end: bool) -> Action {
-        if let Some(connection) = self.readable()
-            && let Err(refused) = connection.server_data(end)
-        {
-            log::error!("server bytes: {refused}");
+    fn on_upstream_data(&mut self, size: usize, end: bool) -> Action {
+        if end && self.ended == Ended::Proxy {
+            self.ended = Ended::Server;
+        }
+        match self.readable() {
+            Some(connection) => {
+                if let Err(refused) = connection.server_data(end) {
+                    log::error!("server bytes: {refused}");
+                }
+            }
+            None => self.passed(0, size),
         }
         Action::Continue
     }
 
-    fn on_downstream_close(&mut self, _peer: PeerType) {
+    fn on_downstream_close(&mut self, peer: PeerType) {
+        if self.ended == Ended::Proxy && matches!(peer, PeerType::Remote) {
+            self.ended = Ended::Client;
+        }
         if let Some(worker) = &self.worker {
             let mut worker = worker.borrow_mut();
             drop(worker.take_overflow(self.context_id));
@@ -91,7 +120,20 @@ impl StreamContext for Stream {
         let Some(connection) = &self.connection else {
             return;
         };
-        let Ok(record) = serde_json::to_vec(&connection.session().borrow().record()) else {
+        let now = host::wall_clock();
+        let duration = now.saturating_sub(self.began);
+        // No two sessions of a worker have the same.
+        let lot = u64::from(now.subsec_nanos()) << 32 | u64::from(self.context_id);
+        let session = connection.session().borrow();
+        if !session.is_recorded(lot) {
+            return;
+        }
+        let record = session.record().ending(Ending {
+            ended: self.ended,
+            duration_ms: duration.as_millis().try_into().unwrap_or(u64::MAX),
+            held_ms: connection.held_ms(),
+        });
+        let Ok(record) = serde_json::to_vec(&record) else {
             return;
         };
         if let Err(refused) = host::set_property("portcullis", &record) {

@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -168,7 +169,12 @@ pub struct EnvoyConfig {
     pub(super) store: ServiceAt,
     pub(super) workers: usize,
     pub(super) access_log: Option<PathBuf>,
+    pub(super) drain: Duration,
 }
+
+/// How long sessions go on under the policy they began with, once there is another: a long mail has
+/// to finish, and RFC 5321 section 4.5.3.2 lets a server take ten minutes for the last reply alone.
+const DRAIN: Duration = Duration::from_secs(3600);
 
 impl EnvoyConfig {
     /// An Envoy before this server, on free loopback ports, with two workers.
@@ -188,6 +194,7 @@ impl EnvoyConfig {
             store: ServiceAt::default(),
             workers: 2,
             access_log: None,
+            drain: DRAIN,
         }
     }
 
@@ -251,6 +258,13 @@ impl EnvoyConfig {
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// How long sessions go on once their policy has been replaced; then Envoy cuts them.
+    #[must_use]
+    pub fn drain(mut self, time: Duration) -> Self {
+        self.drain = time;
         self
     }
 

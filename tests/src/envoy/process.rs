@@ -95,6 +95,7 @@ impl EnvoyConfig {
             .arg("--admin-address-path")
             .arg(files.admin_address())
             .args(["--concurrency", &self.workers.to_string()])
+            .args(["--drain-time-s", &self.drain.as_secs().to_string()])
             .args(["--file-flush-interval-msec", LOG_FLUSH_MS])
             .args(["--log-level", "warning"])
             .args(["--component-log-level", "wasm:info,dynamic_modules:info"]);

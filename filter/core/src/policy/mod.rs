@@ -7,6 +7,7 @@ mod envelope;
 mod error;
 mod listing;
 mod network;
+mod observe;
 mod rejection;
 mod replies;
 mod reply_text;
@@ -19,10 +20,10 @@ mod verdict;
 pub use config::{
     AnswerMode, AttackConfig, BreakerConfig, CacheConfig, ClientConfig, CloseConfig, Config,
     DesyncMode, DetectMode, DnsblConfig, DohMethod, ExemptConfig, FleetConfig, LedgerConfig,
-    LimitsConfig, ListedConfig, ListingConfig, LookupMode, Metering, Mode, RcptConfig,
-    RefusalConfig, RepliesConfig, ReservedMode, ResetConfig, ResetMode, SessionsConfig,
-    SmugglingMode, StandingConfig, StartTlsMode, TarpitConfig, TextMode, TrapsConfig, TtlConfig,
-    UnknownConfig,
+    LimitsConfig, ListedConfig, ListingConfig, LookupMode, Metering, Mode, ObserveConfig,
+    RcptConfig, RecordConfig, RecordMode, RefusalConfig, RepliesConfig, ReservedMode, ResetConfig,
+    ResetMode, SessionsConfig, SmugglingMode, StandingConfig, StartTlsMode, TarpitConfig, TextMode, TrapsConfig,
+    TtlConfig, UnknownConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use listing::{Codes, Listed, Listing};

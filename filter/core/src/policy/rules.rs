@@ -1,10 +1,11 @@
 //! The policy: a configuration that has been checked, and the rules it makes.
 
 use super::config::{
-    Config, DesyncMode, LookupMode, Metering, Mode, ReservedMode, ResetMode, SmugglingMode,
+    Config, DesyncMode, LookupMode, Metering, ReservedMode, ResetMode, SmugglingMode,
 };
 use super::error::ConfigErrors;
 use super::network::Networks;
+use super::observe::{Observed, mark};
 use super::rejection::RejectionPatterns;
 use super::replies::Replies;
 use super::reply_text::Facts;
@@ -26,6 +27,9 @@ pub struct Policy {
     traps: Traps,
     rejections: RejectionPatterns,
     replies: Replies,
+    pub(super) observed: Observed,
+    /// Stands for what was written.
+    pub(super) hash: String,
 }
 
 impl Policy {
@@ -37,12 +41,18 @@ impl Policy {
     pub fn read(bytes: &[u8]) -> Result<Self, ConfigErrors> {
         let fields =
             envelope::open(bytes).map_err(|error| ConfigErrors::Json(error.to_string()))?;
+        // Its fields are in order, whatever order they came in.
+        let written = serde_json::to_string(&fields).unwrap_or_default();
         let mut errors = Vec::new();
         let config = config::read(fields, &mut errors);
-        match errors.is_empty() {
-            true => Self::new(config),
-            false => Err(ConfigErrors::Values(errors)),
+        if !errors.is_empty() {
+            return Err(ConfigErrors::Values(errors));
         }
+        let hash = format!("{:012x}", mark(written) >> 16);
+        Ok(Self {
+            hash,
+            ..Self::new(config)?
+        })
     }
 
     /// Checks a configuration.
@@ -55,6 +65,7 @@ impl Policy {
         let mut networks = |path, texts: &[String]| Networks::read(path, texts, &mut errors);
         let exempt = networks("exempt.networks", &config.exempt.networks);
         let listed = networks("listed.networks", &config.listed.networks);
+        let observed = Observed::read(&config.observe.rules, &mut errors);
         let zones = sites::read(&config.dnsbl, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors::Values(errors));
@@ -66,6 +77,8 @@ impl Policy {
             traps: Traps::new(&config.traps.recipients),
             rejections: RejectionPatterns::new(&config.rcpt.rejected_text),
             replies,
+            observed,
+            hash: "0".to_owned(),
             config,
         })
     }
@@ -74,12 +87,6 @@ impl Policy {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// Whether verdicts are carried out.
-    #[must_use]
-    pub fn enforces(&self) -> bool {
-        self.config.mode == Mode::Enforce
     }
 
     /// Whether a client at this address is left alone.
@@ -141,9 +148,17 @@ impl Policy {
     /// them is the one that does.
     #[must_use]
     pub fn budget(&self, counts: &Counts) -> u32 {
-        let left = |limit: Option<u32>, used| limit.map_or(u32::MAX, |l| l.saturating_sub(used));
+        let left = |limit: Option<u32>, used, rule| match limit {
+            Some(limit) if self.enforces_rule(rule) => limit.saturating_sub(used),
+            _ => u32::MAX,
+        };
         let rcpt = &self.config.rcpt;
-        left(rcpt.max_consecutive, counts.consecutive).min(left(rcpt.max_total, counts.rejected))
+        let in_a_row = left(
+            rcpt.max_consecutive,
+            counts.consecutive,
+            Rule::RcptConsecutive,
+        );
+        in_a_row.min(left(rcpt.max_total, counts.rejected, Rule::RcptTotal))
     }
 
     /// The rule met by the recipient that has just been rejected.
@@ -151,12 +166,17 @@ impl Policy {
     pub fn after_rejection(&self, counts: &Counts) -> Option<Rule> {
         let met = |limit: Option<u32>, count| limit.is_some_and(|limit| count >= limit);
         let rcpt = &self.config.rcpt;
-        if met(rcpt.max_total, counts.rejected) {
-            Some(Rule::RcptTotal)
-        } else if met(rcpt.max_consecutive, counts.consecutive) {
-            Some(Rule::RcptConsecutive)
-        } else {
-            None
+        let total = met(rcpt.max_total, counts.rejected).then_some(Rule::RcptTotal);
+        let in_a_row =
+            met(rcpt.max_consecutive, counts.consecutive).then_some(Rule::RcptConsecutive);
+        match (total, in_a_row) {
+            // One that is only observed must not stand before one that acts.
+            (Some(total), Some(in_a_row))
+                if !self.enforces_rule(total) && self.enforces_rule(in_a_row) =>
+            {
+                Some(in_a_row)
+            }
+            _ => total.or(in_a_row),
         }
     }
 

@@ -26,51 +26,37 @@ pub struct Counts {
 }
 
 /// The rules of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// Unknown recipients in a row.
-    #[serde(rename = "rcpt.max_consecutive")]
     RcptConsecutive,
     /// Unknown recipients in all.
-    #[serde(rename = "rcpt.max_total")]
     RcptTotal,
     /// Wasted transactions ended by a reset.
-    #[serde(rename = "reset.max_wasted")]
     Wasted,
     /// Any RSET, in the strict mode.
-    #[serde(rename = "reset.strict")]
     StrictReset,
     /// Replies and commands do not pair any more.
-    #[serde(rename = "desync")]
     Desync,
     /// The server took something inside a message for its end and read on as if it were commands.
-    #[serde(rename = "smuggling")]
     Smuggling,
     /// More unknown recipients may hide behind an unanswered DATA or BDAT than the session may
     /// still try, and the client has already closed its side.
-    #[serde(rename = "rcpt.hidden")]
     HiddenRcpts,
     /// DNS blacklists have the client.
-    #[serde(rename = "dnsbl")]
     Dnsbl,
     /// Our own list has it.
-    #[serde(rename = "listed.networks")]
     OwnList,
     /// Unknown recipients in a row, over all sessions of the client.
-    #[serde(rename = "ledger.streak")]
     Streak,
     /// Unknown recipients in all, over all sessions of the client.
-    #[serde(rename = "ledger.max_score")]
     Score,
     /// A recipient that never existed.
-    #[serde(rename = "traps.recipients")]
     Trap,
     /// The ledger lists the client: it did so before this session began, or another session of the
     /// client has crossed a line.
-    #[serde(rename = "ledger.listing")]
     Ledger,
     /// It has too many sessions at once.
-    #[serde(rename = "sessions.max_per_client")]
     Sessions,
 }
 

@@ -30,6 +30,7 @@ impl Session {
     pub fn client_bytes<'a>(&mut self, bytes: &'a [u8]) -> Effects<'a> {
         let mut effects = Effects::default();
         self.take_client_bytes(bytes, &mut effects);
+        self.traffic.add(bytes.len() - effects.left, 0);
         self.tell_share();
         effects
     }
@@ -40,6 +41,7 @@ impl Session {
     /// `rest` are the bytes left over by the calls before.
     pub fn client_end<'a>(&mut self, rest: &'a [u8]) -> Effects<'a> {
         let mut effects = Effects::default();
+        self.traffic.add(rest.len(), 0);
         self.client_side = ClientSide::Ended;
         if self.drops(rest, &mut effects) {
             return effects;
@@ -205,6 +207,7 @@ impl Session {
                 }
             }
             effects.commands.count(command.verb);
+            self.quits |= command.verb == Verb::Quit;
             at += len;
             self.sentence(&command, effects);
             if !self.is_read() {

@@ -4,7 +4,7 @@ use super::client::NOOP;
 use super::effects::{Effects, Note};
 use super::{Phase, Session, Transaction};
 use crate::ledger::{Account, Heard, Row, Turn};
-use crate::policy::{Rule, Verdict};
+use crate::policy::{Mode, Rule, Verdict};
 use crate::smtp::{Answer, Command, LineEnd, Recipient, ReplyCode, Verb, certain_mailbox};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -73,7 +73,12 @@ impl Session {
             }
             Phase::Cut(_) => return (Cut::Spared, notes),
             // Whoever has authenticated has no account any more.
-            _ if self.account.is_none() || !self.policy.enforces() => return (Cut::Spared, notes),
+            _ if self.account.is_none() => return (Cut::Spared, notes),
+            _ if !self.enforces_ledger() => {
+                // Only to be noted, where it can still be judged.
+                let _ = self.judge(Rule::Ledger, &mut notes);
+                return (Cut::Spared, notes);
+            }
             Phase::Sentenced(verdict) => verdict,
             Phase::Judged | Phase::Unpaired(_) | Phase::Opaque(_) => Verdict {
                 rule: Rule::Ledger,
@@ -103,6 +108,11 @@ impl Session {
         (cut, notes)
     }
 
+    /// Whether what the ledger says is carried out.
+    fn enforces_ledger(&self) -> bool {
+        self.stance == Mode::Enforce && self.policy.enforces_rule(Rule::Ledger)
+    }
+
     /// Sends on what waited for other sessions of the client: it is this one's turn.
     pub fn go_on(&mut self) -> Effects<'static> {
         let mut effects = Effects::default();
@@ -119,6 +129,14 @@ impl Session {
         account.is_some_and(|account| account.has_standing())
     }
 
+    /// What the client's other sessions leave; all there is where listings are only observed.
+    fn room(&self, account: &Account, turn: Turn) -> u32 {
+        match self.policy.enforces_rule(Rule::Ledger) {
+            true => account.room_for(self.share, turn),
+            false => u32::MAX,
+        }
+    }
+
     /// How many more recipients may be asked about before replies to the earlier ones are in.
     pub(super) fn budget_left(&self) -> u32 {
         self.budget_in(self.turn)
@@ -130,8 +148,8 @@ impl Session {
         // recipient ends it.
         let own = self.policy.budget(&self.counts).max(1);
         let allowed = match &self.account {
-            Some(account) if account.has_standing() => account.room_for(self.share, turn),
-            Some(account) => account.room_for(self.share, turn).min(own),
+            Some(account) if account.has_standing() => self.room(account, turn),
+            Some(account) => self.room(account, turn).min(own),
             None => own,
         };
         allowed.saturating_sub(in_flight)

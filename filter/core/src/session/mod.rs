@@ -30,13 +30,14 @@ pub use effects::{
     Ask, Carrier, Close, Commands, Effects, Exemption, Note, OpaqueCause, Transport,
 };
 pub use ledger::Cut;
-pub use record::Record;
+pub use record::{Ended, Ending, Record};
 
-use crate::ledger::{Account, Turn};
-use crate::policy::{Counts, Facts, Listing, LookupMode, Policy, Rule, Verdict};
+use crate::ledger::{Account, Listing as Listed, Turn};
+use crate::policy::{Counts, Facts, Listing, LookupMode, Mode, Policy, Rule, Verdict};
 use crate::smtp::Tracker;
 use door::Refusal;
 use ledger::Room;
+use record::Traffic;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -95,12 +96,19 @@ struct Transaction {
 pub struct Session {
     policy: Rc<Policy>,
     client: Option<IpAddr>,
+    /// Whether verdicts on this client are carried out.
+    stance: Mode,
     tracker: Tracker,
     phase: Phase,
     client_side: ClientSide,
     tls: Tls,
     counts: Counts,
     transaction: Option<Transaction>,
+    traffic: Traffic,
+    /// Whether the client has said QUIT.
+    quits: bool,
+    /// What the ledger says of the client, if it lists it.
+    listed: Option<Listed>,
     /// The first verdict of each rule that was met but not carried out.
     observed: Vec<Verdict>,
     /// What DNS blacklists say of the client, if they list it.
@@ -138,6 +146,10 @@ impl Session {
             _ => (Phase::Judged, None),
         };
         let session = Self {
+            stance: match policy.enforces_at(client) {
+                true => Mode::Enforce,
+                false => Mode::Observe,
+            },
             policy,
             client: client.map(|address| address.to_canonical()),
             tracker,
@@ -146,6 +158,9 @@ impl Session {
             tls: Tls::default(),
             counts: Counts::default(),
             transaction: None,
+            traffic: Traffic::default(),
+            quits: false,
+            listed: None,
             observed: Vec::new(),
             listing: None,
             ask: Ask::Nothing,
@@ -193,10 +208,27 @@ impl Session {
         self.held.len()
     }
 
-    /// What is to be remembered of the session.
+    /// What is to be remembered of the session; its end is added by [`Record::ending`].
     #[must_use]
     pub fn record(&self) -> Record {
         Record::new(self)
+    }
+
+    /// Whether that is to be logged, by a lot that no other session has drawn.
+    #[must_use]
+    pub fn is_recorded(&self, lot: u64) -> bool {
+        let met_a_rule = Record::verdict_of(self).1.is_some();
+        self.policy.records(met_a_rule, lot)
+    }
+
+    /// Octets have passed unread.
+    pub fn passed(&mut self, from_client: usize, from_server: usize) {
+        self.traffic.add(from_client, from_server);
+    }
+
+    /// The ledger has listed the client.
+    pub fn found_in_ledger(&mut self, listing: Listed) {
+        self.listed = Some(listing);
     }
 
     /// Whether the client's bytes are read as commands.
@@ -206,7 +238,7 @@ impl Session {
 
     /// Whether rules act on this session now.
     fn is_enforced(&self) -> bool {
-        self.is_judged() && self.policy.enforces()
+        self.is_judged() && self.stance == Mode::Enforce
     }
 
     /// Whether rules apply to this session now, be it only to be observed.
@@ -220,7 +252,7 @@ impl Session {
             rule,
             counts: self.counts,
         };
-        if self.is_enforced() {
+        if self.is_enforced() && self.policy.enforces_rule(rule) {
             return Some(verdict);
         }
         let told = self.observed.iter().any(|earlier| earlier.rule == rule);

@@ -25,6 +25,7 @@ impl Session {
     /// Takes bytes of the server.
     pub fn server_bytes<'a>(&mut self, bytes: &'a [u8]) -> Effects<'a> {
         let mut effects = Effects::default();
+        self.traffic.add(0, bytes.len());
         match self.phase {
             Phase::Closed(_) | Phase::Refused(_, Refusal::Told) => return effects,
             Phase::Detained(_) => {

@@ -23,6 +23,8 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         ("rcpt.max_total", given(rcpt.max_total), 1, 100_000),
         ("reset.max_wasted", reset.max_wasted, 1, 1000),
         ("reset.min_rejected", reset.min_rejected, 1, 1000),
+        ("observe.percent", config.observe.percent, 0, 100),
+        ("record.percent", config.record.percent, 0, 100),
         ("close.linger_ms", config.close.linger_ms, 0, 5000),
         ("limits.command_line", limits.command_line, 512, 65536),
         ("limits.reply", limits.reply, 512, 65536),
@@ -70,6 +72,18 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         "networks",
         config.listed.networks.len(),
     );
+    if let Some(version) = &config.version {
+        let good =
+            (1..=64).contains(&version.len()) && version.bytes().all(|o| o.is_ascii_graphic());
+        if !good {
+            let expected = "1 to 64 printable octets without blanks";
+            errors.push(ConfigError::new(
+                "version",
+                expected,
+                format!("{version:?}"),
+            ));
+        }
+    }
     if let Some(cluster) = &config.refusal.cluster {
         errors.extend(name_fault("refusal.cluster", cluster));
     }

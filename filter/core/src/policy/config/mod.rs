@@ -6,6 +6,7 @@ mod read;
 
 mod door;
 mod memory;
+mod watching;
 
 pub use door::{
     BreakerConfig, CacheConfig, ClientConfig, DnsblConfig, DohMethod, ListedConfig, LookupMode,
@@ -16,13 +17,21 @@ pub use memory::{
     TarpitConfig, TrapsConfig, UnknownConfig,
 };
 pub(super) use read::read;
+pub use watching::{ObserveConfig, RecordConfig, RecordMode};
 
 section! {
 /// What Portcullis does with the sessions of one listener.
 #[derive(Default)]
 pub struct Config {
+    /// What records call this policy: 1 to 64 printable octets without blanks, null for a hash of
+    /// what is written here.
+    pub version: Option<String>,
     /// Whether verdicts are carried out or only recorded.
     pub mode: Mode,
+    /// What is only recorded while all else is carried out.
+    pub observe: ObserveConfig,
+    /// Which sessions are recorded in the access log.
+    pub record: RecordConfig,
     /// Rejected recipients.
     pub rcpt: RcptConfig,
     /// RSET and its like.

@@ -5,6 +5,7 @@ mod door;
 mod ledger;
 mod metering;
 mod names;
+mod observe;
 mod odd;
 mod passing;
 mod rules;

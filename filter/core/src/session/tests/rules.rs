@@ -263,14 +263,22 @@ fn the_servers_own_421_is_its_last_word() {
 }
 
 #[test]
-fn the_record_is_one_flat_object() {
-    let mut talk = Talk::in_transaction("{}");
+fn the_record_is_one_object() {
+    let mut talk = Talk::in_transaction(r#"{"version": "7b"}"#);
     talk.client(guesses(0..5));
     talk.server(UNKNOWN.repeat(5));
     let record = serde_json::to_string(&talk.session.record()).unwrap();
     assert_eq!(
         record,
-        r#"{"client":"203.0.113.7","verdict":"close","rule":"rcpt.max_consecutive","mode":"enforce","opaque":null,"tls":false,"dnsbl":null,"tried":5,"accepted":0,"rejected":5,"consecutive":5,"wasted":0,"answered":0,"messages":0}"#
+        concat!(
+            r#"{"client":"203.0.113.7","prefix":"203.0.113.7/32","verdict":"close","#,
+            r#""rule":"rcpt.max_consecutive","mode":"enforce","policy":"7b","#,
+            r#""opaque":null,"tls":false,"dnsbl":null,"listed":null,"tried":5,"accepted":0,"rejected":5,"#,
+            r#""consecutive":5,"wasted":0,"answered":0,"messages":0,"evidence":{"tried":5,"#,
+            r#""accepted":0,"rejected":5,"consecutive":5,"wasted":0,"answered":0,"messages":0},"#,
+            r#""observed":[],"octets_from_client":190,"octets_from_server":157,"ended":"guard","#,
+            r#""duration_ms":0,"held_ms":0}"#
+        )
     );
 }
 
