@@ -175,6 +175,8 @@ families! {
     EvictedListings: Counter "ledger_evicted_listings_total" Tag::None,
     /// News of clients that could not be written down.
     LedgerLost: Counter "ledger_lost_total" Tag::None,
+    /// What each worker keeps in mind, all of them together.
+    Tables: Gauge "table_entries" Tag::Word("table", &["clients", "dnsbl", "unknown"]),
     /// Workers that hold an attack to be under way.
     Attack: Gauge "attack_workers" Tag::None,
     /// Attacks begun.

@@ -16,6 +16,8 @@ pub(crate) struct Metrics {
     firsts: Vec<usize>,
     /// Commands that are not counted yet: one call each would be one for every line of mail.
     commands: Commands,
+    /// Entries in this worker's tables as the host knows of them.
+    tables: [i64; 3],
 }
 
 impl Metrics {
@@ -73,8 +75,23 @@ impl Metrics {
 
     /// One more, or one less, on a gauge.
     pub(crate) fn step(&self, gauge: Family, by: i64) {
-        if let Some(id) = self.id(gauge, 0) {
+        self.step_at(gauge, 0, by);
+    }
+
+    fn step_at(&self, gauge: Family, index: usize, by: i64) {
+        if by != 0
+            && let Some(id) = self.id(gauge, index)
+        {
             let _ = host::add_to_metric(id, by);
+        }
+    }
+
+    /// Tells how many entries this worker's tables have now.
+    pub(crate) fn tell_tables(&mut self, tables: [usize; 3]) {
+        let tables = tables.map(|entries| i64::try_from(entries).unwrap_or(i64::MAX));
+        let told = std::mem::replace(&mut self.tables, tables);
+        for (index, (now, before)) in tables.into_iter().zip(told).enumerate() {
+            self.step_at(Family::Tables, index, now - before);
         }
     }
 

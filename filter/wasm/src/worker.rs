@@ -303,6 +303,9 @@ impl Worker {
         }
         self.took_stock = now;
         self.metrics.count_commands();
+        let unknown = self.watch.as_ref().map_or(0, |watch| watch.remembered());
+        let tables = [self.roster.clients(), self.lookups.remembered(), unknown];
+        self.metrics.tell_tables(tables);
         if self.serves() && ledger::surveys(self.queue, now) {
             let slots = self.policy.config().ledger.slots;
             if let Some(census) = ledger::survey(&mut self.survey, slots, now) {
@@ -368,6 +371,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.metrics.count_commands();
+        self.metrics.tell_tables([0; 3]);
         let attacked = |watch: &Rc<Watch>| watch.alert() == Alert::Attack;
         if self.watch.as_ref().is_some_and(attacked) {
             self.metrics.step(Family::Attack, -1);

@@ -36,6 +36,18 @@ impl Unknown {
         }
     }
 
+    /// Names in memory, be it that they are no longer believed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// What the server says of a name, at `now` (seconds).
     pub fn hear(&mut self, name: &[u8], heard: Heard, now: u32) {
         match (heard, self.remember) {

@@ -77,6 +77,12 @@ impl Watch {
         }
     }
 
+    /// How many recipients are remembered as unknown.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.unknown.borrow().as_ref().map_or(0, Unknown::len)
+    }
+
     /// How the server has just called this recipient unknown, if it did.
     #[must_use]
     pub fn unknown(&self, name: &[u8]) -> Option<Heard> {

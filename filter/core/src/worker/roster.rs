@@ -42,6 +42,14 @@ pub enum Seat {
     None,
 }
 
+impl<W> Roster<W> {
+    /// Clients with sessions here.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl<W: Copy + Eq> Roster<W> {
     /// A session begins, unless the client has `limit` of them already. `open` makes the account of
     /// a client that has none.

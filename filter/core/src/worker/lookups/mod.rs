@@ -67,6 +67,14 @@ pub struct Lookups<W> {
     elsewhere: VecDeque<(Duration, Client)>,
 }
 
+impl<W> Lookups<W> {
+    /// Clients of which answers are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.memory.len()
+    }
+}
+
 impl<W: Copy + Eq> Lookups<W> {
     /// The lookups of a policy.
     #[must_use]
