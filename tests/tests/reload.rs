@@ -71,8 +71,8 @@ fn a_good_policy_counts_for_new_connections_and_live_ones_keep_theirs() -> Resul
 
 /// The record of the session that tried this many recipients.
 fn record(lines: &[Value], tried: u64) -> Result<&Value> {
-    let mut records = lines.iter().map(|line| &line["portcullis"]);
-    let record = records.find(|record| record["tried"] == tried);
+    let mut records = lines.iter().filter_map(|line| line.get("portcullis"));
+    let record = records.find(|record| record.get("tried") == Some(&json!(tried)));
     record.with_context(|| format!("no session with {tried} recipients: {lines:#?}"))
 }
 
