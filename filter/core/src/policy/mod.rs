@@ -22,8 +22,8 @@ pub use config::{
     DesyncMode, DetectMode, DnsblConfig, DohMethod, ExemptConfig, FleetConfig, LedgerConfig,
     LimitsConfig, ListedConfig, ListingConfig, LookupMode, Metering, Mode, ObserveConfig,
     RcptConfig, RecordConfig, RecordMode, RefusalConfig, RepliesConfig, ReservedMode, ResetConfig,
-    ResetMode, SessionsConfig, SmugglingMode, StandingConfig, StartTlsMode, TarpitConfig, TextMode, TrapsConfig,
-    TtlConfig, UnknownConfig,
+    ResetMode, SessionsConfig, SmugglingMode, StandingConfig, StartTlsMode, TarpitConfig, TextMode,
+    TrapsConfig, TtlConfig, UnknownConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use listing::{Codes, Listed, Listing};
