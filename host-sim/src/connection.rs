@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::observe::{CloseReason, Summary};
 
 /// How much Envoy reads from a socket at once, bytes.
 const SLICE: usize = 16 * 1024;
+
+/// Properties that connections are given, by their path, its segments parted by NUL.
+pub(crate) type Given = BTreeMap<String, Vec<u8>>;
 
 /// One client's connection and its way to the server.
 pub(crate) struct Connection {
@@ -30,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) opened: Timestamp,
     /// The server's address, once it has been reached.
     pub(crate) server: Option<SocketAddr>,
+    /// Properties it has in place of the usual ones.
+    pub(crate) given: Arc<Given>,
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
     pub(crate) envoy_filter_state: BTreeMap<String, String>,
     /// Properties that this context has declared, which nobody asks for.
@@ -108,10 +114,12 @@ impl Connection {
         context: u32,
         filter: Filter,
         (peer, local): (SocketAddr, SocketAddr),
+        given: Arc<Given>,
         opened: Timestamp,
     ) -> Self {
         Self {
             context,
+            given,
             filter,
             gone: Gone::default(),
             opened,

@@ -193,6 +193,33 @@ fn properties_can_be_read_and_set_until_the_log_callback() {
 }
 
 #[test]
+fn connections_can_be_given_properties_each_its_own() {
+    let module = filter(
+        r#"(data (i32.const 600) "connection\00requested_server_name")
+           (func (export "proxy_on_new_connection") (param i32) (result i32)
+             (call $say (call $get_property (i32.const 600) (i32.const 32) (i32.const 200) (i32.const 204)))
+             (drop (call $log (i32.const 2) (i32.load (i32.const 200)) (i32.load (i32.const 204))))
+             (i32.const 0))"#,
+    );
+    for seed in [None, Some(7)] {
+        let mut builder = Simulator::builder_for(&module);
+        if let Some(seed) = seed {
+            builder = builder.seed(seed);
+        }
+        let mut sim = builder.build().unwrap();
+        let [client, server] = [40_001, 25].map(|port| ([203, 0, 113, 7], port).into());
+        sim.open(client, server);
+        for name in ["mx.example.test", "mail.example.test"] {
+            sim.give_property(&["connection", "requested_server_name"], name.as_bytes());
+            sim.open(client, server);
+        }
+        sim.advance(Duration::from_millis(1));
+        let expected = ["00", "", "00", "mx.example.test", "00", "mail.example.test"];
+        assert_eq!(log_texts(&sim), expected);
+    }
+}
+
+#[test]
 fn the_same_calls_give_the_same_results() {
     let run = || {
         let (mut sim, conn) = simulate(TRAP_ON_ONE_BYTE);

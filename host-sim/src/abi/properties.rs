@@ -75,7 +75,10 @@ fn find(state: &HostState, path: &str) -> Found {
         ] => NOTHING,
         ["xds"] => SHAPELESS,
         segments => match state.effective_connection() {
-            Some(connection) => of_connection(connection, state, segments),
+            Some(connection) => match connection.given.get(path) {
+                Some(value) => Ok(value.clone()),
+                None => of_connection(connection, state, segments),
+            },
             None => NOTHING,
         },
     }

@@ -126,6 +126,17 @@ impl Simulator {
         }
     }
 
+    /// Gives connections opened from now on a property in place of the one that they would have,
+    /// or besides: by its path, such as `["connection", "requested_server_name"]`, as the bytes
+    /// that a filter reads (texts as they are, numbers little-endian in 8, a truth value in 1).
+    /// Addresses are chosen by [`Simulator::open`] itself.
+    pub fn give_property(&mut self, path: &[&str], value: &[u8]) {
+        let path = path.join("\0");
+        for worker in &mut self.workers {
+            worker.give(&path, value);
+        }
+    }
+
     /// The client writes, in one segment unless [`Builder::segments`] says otherwise.
     pub fn client_write(&mut self, conn: ConnId, bytes: &[u8]) {
         for segment in self.cut(bytes) {

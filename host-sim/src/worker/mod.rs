@@ -11,13 +11,13 @@ mod load;
 mod route;
 mod settle;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::callouts::Callouts;
 use crate::clock::Timestamp;
-use crate::connection::{Connection, End, Filter, Phase};
+use crate::connection::{Connection, End, Filter, Given, Phase};
 use crate::error::HostError;
 use crate::module::FilterModule;
 use crate::observe::{CloseReason, LogLine, Summary, TrapReport};
@@ -94,6 +94,10 @@ pub(crate) struct Worker {
     /// When the VM was loaded, or last tried to be.
     loaded: Timestamp,
     next_context: u32,
+    /// What connections are given that come from now on.
+    given: Arc<Given>,
+    /// What those are given that are on their way, if anything.
+    reserved: BTreeMap<u32, Arc<Given>>,
     outputs: VecDeque<Output>,
     traps: Vec<TrapReport>,
     /// Closed connections whose contexts are still to end.
@@ -117,6 +121,8 @@ impl Worker {
             vm,
             loaded: now,
             next_context: root + 1,
+            given: Arc::default(),
+            reserved: BTreeMap::new(),
             outputs: VecDeque::new(),
             traps: Vec::new(),
             ending: VecDeque::new(),
@@ -137,10 +143,18 @@ impl Worker {
         context
     }
 
+    /// Gives a property to connections that come from now on.
+    pub(crate) fn give(&mut self, path: &str, value: &[u8]) {
+        Arc::make_mut(&mut self.given).insert(path.to_owned(), value.to_vec());
+    }
+
     /// The context of a client that is still on its way.
     pub(crate) fn reserve(&mut self) -> u32 {
         let context = self.next_context;
         self.next_context += 1;
+        if !self.given.is_empty() {
+            self.reserved.insert(context, Arc::clone(&self.given));
+        }
         context
     }
 
@@ -158,7 +172,8 @@ impl Worker {
         } else {
             state.introduce(context)
         };
-        let connection = Connection::new(context, filter, (peer, local), state.now);
+        let given = self.reserved.remove(&context).unwrap_or_default();
+        let connection = Connection::new(context, filter, (peer, local), given, state.now);
         state.connections.insert(context, connection);
         match (dead, self.recipe.plugin.failure_policy) {
             (false, _) => self.greet(context),
