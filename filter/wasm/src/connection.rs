@@ -163,8 +163,8 @@ impl Connection {
         let mut session = self.session.borrow_mut();
         if session.asks_for_certificate() && host::is_verified() {
             let note = session.vouch();
-            let mut worker = self.worker.borrow_mut();
-            notes::tell(&mut worker.metrics, &session, note.as_slice());
+            let worker = self.worker.borrow();
+            notes::tell(&worker.metrics, &session, note.as_slice());
         }
         let arrived = host::buffer(DownstreamData);
         let bytes = match overflow {
