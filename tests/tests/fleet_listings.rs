@@ -119,7 +119,7 @@ fn a_list_is_brought_along_and_taken_away() -> Result<()> {
     let late = self::guard(&store, mta.address())?;
     greeted(&late, "127.66.20.99", 421)?;
     let listed = wait_for("the whole list", PATIENCE, || {
-        Ok(match count(&late, "listed_told")? {
+        Ok(match count(&late, "listed;reason=told")? {
             listed @ 5100.. => Seen::Done(listed),
             fewer => Seen::NotYet(fewer.to_string()),
         })
