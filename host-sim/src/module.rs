@@ -35,10 +35,18 @@ impl AbiVersion {
     }
 }
 
+/// Whether the instructions that a filter runs are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metering {
+    Off,
+    On,
+}
+
 /// A compiled filter. Cloning is cheap, so compile once and run often.
 #[derive(Clone)]
 pub struct FilterModule {
     engine: Engine,
+    metering: Metering,
     abi: AbiVersion,
     instance: Arc<InstancePre<HostState>>,
 }
@@ -64,11 +72,7 @@ impl FilterModule {
     /// # Errors
     /// [`HostError::Read`] when the file cannot be read, and as [`Self::from_bytes`].
     pub fn from_file(path: &Path) -> Result<Self, HostError> {
-        let bytes = std::fs::read(path).map_err(|source| HostError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::from_bytes(&bytes).map_err(|error| error.in_file(path))
+        Self::from_bytes(&read(path)?).map_err(|error| error.in_file(path))
     }
 
     /// Compiles a module from its binary form.
@@ -79,11 +83,26 @@ impl FilterModule {
     /// network filters do not get from this host, [`HostError::UnknownAbi`] for one
     /// that speaks neither 0.2.0 nor 0.2.1.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HostError> {
+        Self::compile(bytes, Metering::Off)
+    }
+
+    /// As [`Self::from_file`], with the instructions counted that the filter runs: see
+    /// [`crate::Simulator::instructions`]. It runs slower.
+    ///
+    /// # Errors
+    /// As [`Self::from_file`].
+    pub fn metered_from_file(path: &Path) -> Result<Self, HostError> {
+        Self::compile(&read(path)?, Metering::On).map_err(|error| error.in_file(path))
+    }
+
+    fn compile(bytes: &[u8], metering: Metering) -> Result<Self, HostError> {
         let compile = |error: wasmtime::Error| HostError::Compile {
             path: PathBuf::from("<memory>"),
             message: format!("{error:#}"),
         };
-        let engine = Engine::new(&Config::new()).map_err(compile)?;
+        let mut config = Config::new();
+        config.consume_fuel(metering == Metering::On);
+        let engine = Engine::new(&config).map_err(compile)?;
         let module = Module::from_binary(&engine, bytes).map_err(compile)?;
         let mut linker = Linker::new(&engine);
         let abi = AbiVersion::of(&module)?;
@@ -99,6 +118,7 @@ impl FilterModule {
         })?;
         Ok(Self {
             engine,
+            metering,
             abi,
             instance: Arc::new(instance),
         })
@@ -110,6 +130,10 @@ impl FilterModule {
         self.abi
     }
 
+    pub(crate) fn metering(&self) -> Metering {
+        self.metering
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -117,4 +141,11 @@ impl FilterModule {
     pub(crate) fn instance(&self) -> &InstancePre<HostState> {
         &self.instance
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, HostError> {
+    std::fs::read(path).map_err(|source| HostError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -8,7 +8,7 @@ use wasmtime::{AsContextMut, Instance, Store, TypedFunc, WasmParams, WasmResults
 use crate::callouts::{GrpcTold, HttpResponse};
 use crate::error::HostError;
 use crate::host::HostState;
-use crate::module::FilterModule;
+use crate::module::{FilterModule, Metering};
 use crate::observe::TrapReport;
 
 /// What `proxy_get_status` says after a call without a response.
@@ -128,6 +128,10 @@ impl Vm {
     /// refuses its configuration.
     pub(crate) fn start(module: &FilterModule, state: HostState) -> Result<Self, HostError> {
         let mut store = Store::new(module.engine(), state);
+        if module.metering() == Metering::On {
+            // An engine that meters has it: more than any filter can use up.
+            let _ = store.set_fuel(u64::MAX);
+        }
         let instance = module
             .instance()
             .instantiate(store.as_context_mut())
@@ -222,6 +226,12 @@ impl Vm {
     pub(crate) fn memory_bytes(&self) -> usize {
         let memory = self.state().memory;
         memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    /// Instructions that the guest has run, where they are counted.
+    pub(crate) fn instructions(&self) -> Option<u64> {
+        let left = self.store.get_fuel().ok()?;
+        Some(u64::MAX - left)
     }
 
     pub(crate) fn context_create(&mut self, context: u32, parent: u32) -> Called<()> {

@@ -1,6 +1,7 @@
 //! What the filter keeps outside its VMs.
 
 use super::Simulator;
+use crate::worker::Worker;
 
 impl Simulator {
     /// The value of this key of the shared data, without its compare-and-swap number.
@@ -20,5 +21,14 @@ impl Simulator {
     #[must_use]
     pub fn shared_queue(&self, name: &[u8]) -> Option<Vec<Vec<u8>>> {
         self.shared.queued(name)
+    }
+
+    /// Wasm instructions that the filter has run on all workers, since its VMs were started, in a
+    /// simulation of [`crate::FilterModule::metered_from_file`]; `None` in any other. What
+    /// hostcalls do is not among them. The same calls always run as many.
+    #[must_use]
+    pub fn instructions(&self) -> Option<u64> {
+        let workers = self.workers.iter();
+        workers.map(Worker::instructions).sum()
     }
 }

@@ -346,6 +346,10 @@ impl Worker {
         self.vm.memory_bytes()
     }
 
+    pub(crate) fn instructions(&self) -> Option<u64> {
+        self.vm.instructions()
+    }
+
     fn connection_mut(&mut self, context: u32) -> Option<&mut Connection> {
         self.vm.state_mut().connections.get_mut(&context)
     }
