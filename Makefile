@@ -11,6 +11,8 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 ##= WASM_TOOLCHAIN=auto: what compiles the filter, auto, rustup or debian
 WASM_TOOLCHAIN ?= auto
+##= WASM_SIMD=on: off, the filter does without WebAssembly's vector instructions
+WASM_SIMD ?= on
 ##= PORTCULLIS_CACHE=~/.cache/portcullis: what set-up installs, shared by all clones
 PORTCULLIS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/portcullis
 ##= CARGO_FLAGS=: passed to every cargo, such as --locked
@@ -50,7 +52,7 @@ PORTCULLIS_ENVOY = $(shell $(SETUP)/envoy --path)
 PORTCULLIS_EXIM = $(shell $(SETUP)/exim --path)
 PORTCULLIS_PYTHON = $(shell $(SETUP)/python-clients --path)
 PORTCULLIS_KUBERNETES = $(shell $(SETUP)/kubernetes --path)
-export WASM_TOOLCHAIN PORTCULLIS_CACHE
+export WASM_TOOLCHAIN WASM_SIMD PORTCULLIS_CACHE
 # A failed expectation says what it is; where anyhow was called tells nothing more.
 export RUST_LIB_BACKTRACE ?= 0
 
@@ -192,6 +194,10 @@ fleet-soak: wasm build setup-envoy setup-packages setup-kubernetes ## the fleet 
 .PHONY: soak-starttls
 soak-starttls: wasm starttls build setup-envoy setup-tls ## 10,000 sessions by STARTTLS: failures, CPU, memory
 	@$(WHERE) '$(TARGET)/debug/portcullis-soak-starttls' $(SOAK_ARGS)
+
+.PHONY: instructions
+instructions: wasm ## what the filter costs: wasm instructions, octets of a session
+	@$(WHERE) cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test instructions -- --nocapture
 
 .PHONY: wasm-check
 wasm-check: wasm ## size, imports, exports and freshness of the .wasm
