@@ -2,7 +2,8 @@
 //!
 //! Envoy lets bytes be sent to the server outside the client's own callback only while it keeps
 //! the pointer to the client's buffer, which it drops when that callback returns `Continue`. So
-//! the callback continues by hostcall, which takes effect when it is over, and returns `Pause`.
+//! where anything waits, or was changed, the callback continues by hostcall, which takes effect
+//! when it is over, and returns `Pause`.
 
 use crate::door;
 use crate::host::{self, Refused};
@@ -110,7 +111,15 @@ impl Connection {
     /// Reads what has waited. To be called as this connection.
     pub(crate) fn read_now(&self) -> Result<(), Refused> {
         self.timer.set(Timer::Over);
-        self.client_data(false)
+        match self.client_data(false)? {
+            Onward::Untouched => host::continue_to_server(),
+            Onward::Done => Ok(()),
+        }
+    }
+
+    /// Whether so many octets of the client pass without being read.
+    pub(crate) fn client_passes(&self, octets: usize) -> bool {
+        self.session.borrow_mut().client_passes(octets)
     }
 
     /// Gives a detained client its next answer. To be called as this connection.
@@ -155,9 +164,9 @@ impl Connection {
     }
 
     /// Feeds the session with the client's bytes and sends on what may go.
-    pub(crate) fn client_data(&self, end: bool) -> Result<(), Refused> {
+    pub(crate) fn client_data(&self, end: bool) -> Result<Onward, Refused> {
         if !end && self.delays() {
-            return Ok(());
+            return Ok(Onward::Done);
         }
         let overflow = self.take_overflow();
         let mut session = self.session.borrow_mut();
@@ -180,14 +189,15 @@ impl Connection {
         let left = bytes.get(bytes.len() - effects.left..).unwrap_or_default();
         let sent = if end && session.is_refused() {
             // The echo would answer the end by one of its own, which overtakes the refusal.
-            Ok(())
-        } else if left.is_empty() && effects.to_server == arrived {
-            host::continue_to_server()
-        } else if !end && effects.to_server.is_empty() && left == arrived {
-            // Nothing fits: all of it stays where it is.
-            Ok(())
+            Ok(Onward::Done)
+        } else if left.is_empty() && is_untouched(&effects.to_server, &arrived) {
+            Ok(Onward::Untouched)
+        } else if !end && effects.to_server.is_empty() && left.len() == arrived.len() {
+            // Nothing fits: all of it stays where it is. Both are the end of the same bytes.
+            Ok(Onward::Done)
         } else {
-            self.send_on(&effects.to_server, left, end)
+            let sent = self.send_on(&effects.to_server, left, end);
+            sent.map(|()| Onward::Done)
         };
         let wishes = Wishes::of(&effects);
         self.settle(&session, wishes);
@@ -229,7 +239,7 @@ impl Connection {
                 .to_mut()
                 .extend_from_slice(&tail.to_client);
         }
-        let mut outcome = if effects.to_client == bytes {
+        let mut outcome = if is_untouched(&effects.to_client, &bytes) {
             Ok(())
         } else {
             host::replace_buffer(UpstreamData, &effects.to_client)
@@ -316,7 +326,7 @@ impl Connection {
         }
         drop(worker);
         self.wait_for_others(session);
-        if let Some(client) = self.seat {
+        if let Some(client) = self.seat.filter(|_| !session.leaves_account_as_it_is()) {
             ledger::settle(&mut self.worker.borrow_mut(), client);
         }
     }
@@ -325,6 +335,26 @@ impl Connection {
         if let Some(client) = self.seat.filter(|_| session.waits_for_others()) {
             self.worker.borrow_mut().roster.wait(client, self.id);
         }
+    }
+}
+
+/// What is still to be done about the client's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Onward {
+    /// All of it goes on as it is, and nothing waits: nobody will write to the buffer before the
+    /// client has sent more.
+    Untouched,
+    /// Nothing.
+    Done,
+}
+
+/// Whether what goes on is what arrived, without looking at every octet of it once more.
+fn is_untouched(passed: &Cow<'_, [u8]>, arrived: &[u8]) -> bool {
+    match passed {
+        Cow::Borrowed(passed) => {
+            std::ptr::eq(*passed, arrived) || passed.len() + arrived.len() == 0
+        }
+        Cow::Owned(_) => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection as the host sees it: callbacks in.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Onward};
 use crate::door::{self, Arrival, Way};
 use crate::host;
 use crate::ledger;
@@ -80,14 +80,21 @@ impl StreamContext for Stream {
             self.passed(size, 0);
             return Action::Continue;
         };
-        if let Err(refused) = connection.client_data(end) {
-            // Part of them may be held: to let the buffer pass would mix up their order.
-            log::error!("client bytes cannot be sent on: {refused}");
-            if let Some(worker) = &self.worker {
-                worker.borrow_mut().send(Errand::Close(self.context_id));
+        if !end && connection.client_passes(size) {
+            return Action::Continue;
+        }
+        match connection.client_data(end) {
+            Ok(Onward::Untouched) => Action::Continue,
+            Ok(Onward::Done) => Action::Pause,
+            Err(refused) => {
+                // Part of them may be held: to let the buffer pass would mix up their order.
+                log::error!("client bytes cannot be sent on: {refused}");
+                if let Some(worker) = &self.worker {
+                    worker.borrow_mut().send(Errand::Close(self.context_id));
+                }
+                Action::Pause
             }
         }
-        Action::Pause
     }
 
     fn on_upstream_data(&mut self, size: usize, end: bool) -> Action {

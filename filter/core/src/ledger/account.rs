@@ -222,15 +222,24 @@ impl Account {
         }
     }
 
+    /// Whether there is nothing to tell, and no session waits for its turn.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.waiting.get() == 0 && self.news.get() == News::default()
+    }
+
     /// Whether what there is to tell cannot wait until the client's last session is over: all but
     /// further deliveries of a client that others know for good mail already.
     #[must_use]
     pub fn has_urgent_news(&self) -> bool {
         let news = self.news.get();
+        if news == News::default() {
+            return false;
+        }
         let mut told = self.entry();
         told.delivered = (told.delivered - news.delivered as f32).max(0.0);
         let was_known = told.has_standing(&self.watch.terms());
-        news != News::default() && (news.rejected > 0 || news.fault.is_some() || !was_known)
+        news.rejected > 0 || news.fault.is_some() || !was_known
     }
 
     /// A recipient was tried that never existed.

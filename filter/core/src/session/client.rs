@@ -35,6 +35,17 @@ impl Session {
         effects
     }
 
+    /// Takes so many octets of the client, if all of them pass whatever they are: then they need
+    /// not be read. That is so within a chunk (RFC 3030), whose size was told before.
+    #[must_use]
+    pub fn client_passes(&mut self, octets: usize) -> bool {
+        let passes = self.is_read() && self.held.is_empty() && self.tracker.take_chunk(octets);
+        if passes {
+            self.traffic.add(octets, 0);
+        }
+        passes
+    }
+
     /// Takes the client's end of stream, which has to reach the server with these very effects.
     /// Nothing can wait any more: recipients beyond the budget are refused instead.
     ///

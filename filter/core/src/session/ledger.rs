@@ -58,6 +58,14 @@ impl Session {
         self.lacks_room() && self.tracker.owed().is_empty()
     }
 
+    /// Whether the session's account has nothing to tell, and nobody waits for what is in it: as
+    /// after nearly every input.
+    #[must_use]
+    pub fn leaves_account_as_it_is(&self) -> bool {
+        let account = self.account.as_ref();
+        account.is_some_and(|account| account.is_quiet())
+    }
+
     /// Whether something is held for want of room, and could go on.
     fn lacks_room(&self) -> bool {
         self.room == Room::Wanted && self.is_read() && !self.held.is_empty()

@@ -1,6 +1,11 @@
 //! The end of a message sent by `DATA`: a line holding one dot (RFC 5321 section 4.1.1.4).
 
 use super::line::LineEnd;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// A line that begins with a dot, and the octet before it: no other line can be the last one.
+static DOTTED_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n."));
 
 /// What the scanned bytes held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +37,20 @@ enum Eol {
     Lf,
 }
 
-/// Looks for the end of data in any segmentation, at the speed of `memchr` for what lies between.
+impl State {
+    /// Behind text that held no dot at the start of a line, and did not begin behind a CR.
+    fn behind(text: &[u8]) -> Self {
+        match text {
+            [.., b'\r', b'\n'] => Self::Start(Eol::Crlf),
+            [.., b'\n'] => Self::Start(Eol::Lf),
+            [.., b'\r'] => Self::Cr,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Looks for the end of data in any segmentation, at the speed of `memchr` for what lies between
+/// lines that begin with a dot.
 ///
 /// Only `CRLF.CRLF` ends a body. A client that ended its own `DATA` line by a bare LF, and whose
 /// server took it, is given bare LFs here too. Where another mixture of line ends stands around a
@@ -66,16 +84,13 @@ impl EndOfData {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.state == State::Text {
-                // A line end needs an LF, so nothing before it matters but the octet ahead of it.
-                let Some(lf) = memchr::memchr(b'\n', rest) else {
-                    if rest.last() == Some(&b'\r') {
-                        self.state = State::Cr;
-                    }
+                let Some(lf) = DOTTED_LINE.find(rest) else {
+                    self.state = State::behind(rest);
                     return Progress::More;
                 };
-                let crlf = lf > 0 && rest.get(lf - 1) == Some(&b'\r');
-                self.state = State::Start(if crlf { Eol::Crlf } else { Eol::Lf });
-                at += lf + 1;
+                let line_end = rest.get(..=lf).unwrap_or_default();
+                self.state = State::behind(line_end);
+                at += line_end.len();
                 continue;
             }
             let Some(octet) = rest.first() else { break };
@@ -179,6 +194,32 @@ mod tests {
                 (end, doubtful),
                 "{body:?} by octets"
             );
+        }
+    }
+
+    #[test]
+    fn it_is_found_behind_any_length_of_text() {
+        for (line, body, end, doubtful) in TABLE {
+            for text in 0..130 {
+                let long = [&b"x".repeat(text)[..], b"\r\n", body].concat();
+                let end = end.map(|end| text + 2 + end);
+                assert_eq!(scan(line, &long, &[]), (end, doubtful), "{long:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn segments_make_no_difference() {
+        const OCTETS: [u8; 4] = *b"x.\r\n";
+        for number in 0..OCTETS.len().pow(7) {
+            let body: Vec<u8> = (0..7)
+                .map(|at| OCTETS[number / OCTETS.len().pow(at) % OCTETS.len()])
+                .collect();
+            let every: Vec<usize> = (0..body.len()).collect();
+            for line in [LineEnd::Crlf, LineEnd::Lf] {
+                let whole = scan(line, &body, &[]);
+                assert_eq!(scan(line, &body, &every), whole, "{body:?}");
+            }
         }
     }
 }

@@ -175,6 +175,20 @@ impl Tracker {
         (taken, clarity)
     }
 
+    /// Takes the next octets of a chunk (RFC 3030), which nobody need look at: whether all of so
+    /// many are of one.
+    pub fn take_chunk(&mut self, octets: usize) -> bool {
+        let Client::Chunk { left } = &mut self.client else {
+            return false;
+        };
+        match left.checked_sub(octets as u64) {
+            Some(0) => self.client = Client::Commands,
+            Some(rest) => *left = rest,
+            None => return false,
+        }
+        true
+    }
+
     /// Notes that a command goes on to the server, which owes `answer` for it. `uncertain` where
     /// servers may read the line differently.
     pub fn sent(&mut self, command: &Command<'_>, end: LineEnd, answer: Answer) {

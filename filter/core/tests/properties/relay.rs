@@ -195,6 +195,9 @@ impl Relay {
         self.found_listed_after = self.found_listed_after.and_then(|left| left.checked_sub(1));
         self.host.extend_from_slice(segment);
         let offered = std::mem::take(&mut self.host);
+        if self.session.client_passes(offered.len()) {
+            return self.to_server.extend_from_slice(&offered);
+        }
         let effects = self.session.client_bytes(&offered);
         self.to_server.extend_from_slice(&effects.to_server);
         let (notes, left, close) = (effects.notes, effects.left, effects.close);

@@ -41,3 +41,20 @@ fn a_message_in_chunks_that_is_not_whole_keeps_no_session() {
     // The server has nothing to say before it is: the host closes soon.
     assert_eq!(cut(&mut talk), Cut::Owed);
 }
+
+#[test]
+fn octets_of_a_chunk_pass_without_being_shown_up_to_its_last_one() {
+    let mut talk = talk("{}", &account("{}"));
+    assert!(!talk.session.client_passes(1), "a command");
+    talk.exchange("RCPT TO:<a@example.test>\r\n", "250 ok\r\n");
+    talk.client("BDAT 10 LAST\r\nab");
+    assert!(talk.session.client_passes(3));
+    assert!(!talk.session.client_passes(6), "a command is behind it");
+    assert!(talk.session.client_passes(5));
+    assert!(!talk.session.client_passes(1));
+    assert_eq!(talk.client("QUIT\r\n"), "QUIT\r\n");
+    assert_eq!(
+        talk.server("250 taken\r\n221 bye\r\n"),
+        "250 taken\r\n221 bye\r\n"
+    );
+}

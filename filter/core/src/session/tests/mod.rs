@@ -69,6 +69,9 @@ impl Talk {
 
     fn offer(&mut self) {
         let offered = std::mem::take(&mut self.host);
+        if self.session.client_passes(offered.len()) {
+            return self.to_server.extend_from_slice(&offered);
+        }
         let effects = self.session.client_bytes(&offered);
         assert!(effects.to_client.is_empty(), "nothing can be said here");
         self.to_server.extend_from_slice(&effects.to_server);
