@@ -349,13 +349,8 @@ pub(crate) enum Onward {
 }
 
 /// Whether what goes on is what arrived, without looking at every octet of it once more.
-fn is_untouched(passed: &Cow<'_, [u8]>, arrived: &[u8]) -> bool {
-    match passed {
-        Cow::Borrowed(passed) => {
-            std::ptr::eq(*passed, arrived) || passed.len() + arrived.len() == 0
-        }
-        Cow::Owned(_) => false,
-    }
+fn is_untouched(passed: &[u8], arrived: &[u8]) -> bool {
+    std::ptr::eq(passed, arrived) || passed.is_empty() && arrived.is_empty()
 }
 
 /// What a session wants besides passing bytes on.

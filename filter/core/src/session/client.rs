@@ -180,20 +180,21 @@ impl Session {
                 at += len;
                 break;
             }
-            match self.gate(&command, end) {
+            let name = self.name_in(&command, end);
+            match self.gate(&command, end, name.as_ref()) {
                 Gate::Wait => {
                     self.room = Room::Wanted;
                     break;
                 }
                 Gate::Pass(answer) => {
                     if answer == Answer::Rcpt {
-                        self.keep_name(&command, end);
+                        self.keep_name(name.as_ref());
                     }
                     self.tracker.sent(&command, end, answer);
                     passage.keep(at, at + len);
                 }
                 Gate::Remember(answer) => {
-                    self.keep_name(&command, end);
+                    self.keep_name(name.as_ref());
                     self.tracker.sent(&command, LineEnd::Crlf, answer);
                     passage.put(NOOP);
                 }
@@ -276,7 +277,7 @@ impl Session {
         true
     }
 
-    fn gate(&self, command: &Command<'_>, end: LineEnd) -> Gate {
+    fn gate(&mut self, command: &Command<'_>, end: LineEnd, name: Option<&Recipient<'_>>) -> Gate {
         if let Some(reply) = self.tls_reply(command, end) {
             return Gate::Tls(reply);
         }
@@ -290,7 +291,7 @@ impl Session {
         }
         if !self.is_enforced() || self.budget_left() > 0 {
             let asks = answer == Answer::Rcpt;
-            let remembered = asks.then(|| self.remembers(command, end)).flatten();
+            let remembered = asks.then(|| self.remembers(name)).flatten();
             return remembered.map_or(Gate::Pass(answer), Gate::Remember);
         }
         match (self.policy.metering(), self.client_side) {

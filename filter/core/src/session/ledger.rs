@@ -2,15 +2,12 @@
 
 use super::client::NOOP;
 use super::effects::{Effects, Note};
-use super::{Phase, Session, Transaction};
+use super::names::Names;
+use super::{Phase, Session};
 use crate::ledger::{Account, Heard, Row, Turn};
 use crate::policy::{Mode, Rule, Verdict};
 use crate::smtp::{Answer, Command, LineEnd, Recipient, ReplyCode, Verb, certain_mailbox};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
-
-/// Mailboxes for which one message counts, at most.
-const MOST_MAILBOXES: usize = 1000;
 
 /// What became of a session whose client is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +181,7 @@ impl Session {
         if let Some(account) = self.account.take() {
             account.asks(self.share, 0);
             self.share = 0;
-            self.names.clear();
+            self.names = Names::default();
         }
     }
 
@@ -212,31 +209,46 @@ impl Session {
     }
 
     /// What the guard answers for the server, if that has just called the recipient unknown.
-    pub(super) fn remembers(&self, command: &Command<'_>, end: LineEnd) -> Option<Answer> {
-        let account = self.account.as_ref().filter(|_| self.is_enforced())?;
-        let name = name_of(command, end)?;
-        let heard = account.watch().unknown(&name);
+    pub(super) fn remembers(&mut self, name: Option<&Recipient<'_>>) -> Option<Answer> {
+        if !self.is_enforced() {
+            return None;
+        }
+        let account = self.account.as_ref()?;
+        let watch = account.watch();
+        let name = name.filter(|_| watch.remembered() > 0)?;
+        let heard = watch.unknown(self.names.spell(name));
         match heard.filter(|_| !account.has_standing())? {
             Heard::UnknownForNow => Some(Answer::RememberedForNow),
             _ => Some(Answer::Remembered),
         }
     }
 
+    /// The name that a RCPT asks about, if there is an account. Where servers may read the line
+    /// differently, what one says of it need not be about that name.
+    pub(super) fn name_in<'a>(&self, command: &Command<'a>, end: LineEnd) -> Option<Recipient<'a>> {
+        let asks = command.verb == Verb::Rcpt && self.account.is_some();
+        let certain = asks && end == LineEnd::Crlf && !command.has_stray_controls();
+        certain.then(|| certain_mailbox(command.argument)).flatten()
+    }
+
     /// Keeps the name of a recipient until its reply is in.
-    pub(super) fn keep_name(&mut self, command: &Command<'_>, end: LineEnd) {
+    pub(super) fn keep_name(&mut self, name: Option<&Recipient<'_>>) {
         if self.account.is_some() {
-            self.names.push_back(name_of(command, end));
+            self.names.push(name);
         }
     }
 
-    /// The recipient asked about first has its answer. Its name, where that is certain.
-    pub(super) fn heard(&mut self, heard: Option<Heard>) -> Option<Box<[u8]>> {
-        let name = self.names.pop_front().flatten();
+    /// The recipient asked about first has its answer.
+    pub(super) fn heard(&mut self, heard: Option<Heard>) {
+        let name = self.names.first();
         if let (Some(account), Some(heard)) = (&self.account, heard) {
             let client = account.client();
-            account.watch().heard(client, name.as_deref(), heard);
+            account.watch().heard(client, name, heard);
         }
-        name
+        if let (Some(Heard::Known), Some(name)) = (heard, name) {
+            self.mailboxes.add(name);
+        }
+        self.names.pop();
     }
 
     /// What a rejection says of the name.
@@ -261,35 +273,6 @@ impl Session {
             false => of_session().or_else(|| fault.map(Rule::from)),
         }
     }
-}
-
-impl Transaction {
-    /// A recipient was taken. Naming one mailbox again and again is no more mail.
-    pub(super) fn accept(&mut self, name: Option<Box<[u8]>>) {
-        self.accepted += 1;
-        let Some(name) = name else { return };
-        let at = name.iter().rposition(|octet| *octet == b'@');
-        let (local_part, domain) = name.split_at(at.unwrap_or(name.len()));
-        let mailbox = local_part.split(|octet| *octet == b'+').next();
-        let mut hasher = DefaultHasher::new();
-        (mailbox.map(<[u8]>::to_ascii_lowercase), domain).hash(&mut hasher);
-        let hash = hasher.finish();
-        if self.mailboxes.len() < MOST_MAILBOXES && !self.mailboxes.contains(&hash) {
-            self.mailboxes.push(hash);
-        }
-    }
-
-    /// How many mailboxes its message is for.
-    pub(super) fn mailboxes(&self) -> u32 {
-        u32::try_from(self.mailboxes.len()).unwrap_or(u32::MAX)
-    }
-}
-
-/// The name that a RCPT asks about. Where servers may read the line differently, what one says of
-/// it need not be about that name.
-fn name_of(command: &Command<'_>, end: LineEnd) -> Option<Box<[u8]>> {
-    let certain = end == LineEnd::Crlf && !command.has_stray_controls();
-    certain.then(|| certain_mailbox(command.argument)).flatten()
 }
 
 impl Drop for Session {

@@ -15,6 +15,7 @@ mod client;
 mod door;
 mod effects;
 mod ledger;
+mod names;
 mod passage;
 mod record;
 mod server;
@@ -37,8 +38,8 @@ use crate::policy::{Counts, Facts, Listing, LookupMode, Mode, Policy, Rule, Verd
 use crate::smtp::Tracker;
 use door::Refusal;
 use ledger::Room;
+use names::{Mailboxes, Names};
 use record::Traffic;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 use tls::Tls;
@@ -80,11 +81,9 @@ enum ClientSide {
 }
 
 /// The transaction under way (RFC 5321 section 3.3).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Transaction {
     accepted: u32,
-    /// Mailboxes among the accepted recipients, by their hash.
-    mailboxes: Vec<u64>,
     rejected: u32,
     /// Chunks of the message under way that the server has taken (RFC 3030 section 2).
     chunks: u32,
@@ -123,7 +122,9 @@ pub struct Session {
     /// Recipients that may be among what went on unread, for as long as the session lasts.
     hidden: u32,
     /// Their names, if there is an account: at most `limits.owed_replies`.
-    names: VecDeque<Option<Box<[u8]>>>,
+    names: Names,
+    /// Those of the transaction under way.
+    mailboxes: Mailboxes,
     room: Room,
     turn: Turn,
     dialogue: Option<Box<tarpit::Dialogue>>,
@@ -168,7 +169,8 @@ impl Session {
             account: None,
             share: 0,
             hidden: 0,
-            names: VecDeque::new(),
+            names: Names::default(),
+            mailboxes: Mailboxes::default(),
             room: Room::Enough,
             turn: Turn::Others,
             dialogue: None,
@@ -307,7 +309,7 @@ impl Session {
             _ => Phase::Opaque(cause),
         };
         effects.notes.push(Note::Opaque(cause));
-        self.names = VecDeque::new();
+        self.names = Names::default();
         self.partial_reply = Vec::new();
         let held = std::mem::take(&mut self.held);
         passage::append(&mut effects.to_server, held.into());

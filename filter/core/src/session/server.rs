@@ -266,7 +266,7 @@ impl Session {
 
     fn rcpt_answered(&mut self, code: ReplyCode, reply: &[u8], effects: &mut Effects<'_>) -> Fate {
         let said = self.policy.rejections().classify(reply);
-        let name = self.heard(match said {
+        self.heard(match said {
             RcptReply::Accepted => Some(Heard::Known),
             RcptReply::Rejected => Some(self.unknown_by(code, reply)),
             RcptReply::Refused => None,
@@ -278,7 +278,7 @@ impl Session {
                 if let Some(account) = &self.account {
                     account.accepted();
                 }
-                transaction.accept(name);
+                transaction.accepted += 1;
                 self.counts.accepted += 1;
                 self.counts.consecutive = 0;
                 Fate::Pass
@@ -324,6 +324,7 @@ impl Session {
             return Fate::Pass;
         }
         let ended = self.transaction.take();
+        self.mailboxes.clear();
         if by == Answer::Mail {
             self.transaction = Some(Transaction::default());
         }
@@ -357,14 +358,15 @@ impl Session {
         doubtful: bool,
         effects: &mut Effects<'_>,
     ) -> Fate {
-        let transaction = self.transaction.take().unwrap_or_default();
+        self.transaction = None;
         if code.is_success() {
             self.counts.messages += 1;
             let account = self.account.as_ref().filter(|_| self.is_judged());
-            if let Some(account) = account.filter(|_| transaction.mailboxes() > 0) {
-                account.delivered(transaction.mailboxes());
+            if let Some(account) = account.filter(|_| self.mailboxes.count() > 0) {
+                account.delivered(self.mailboxes.count());
             }
         }
+        self.mailboxes.clear();
         match early {
             true if doubtful => self.smuggled(effects),
             // A server may refuse a message before it is whole, but not take it.

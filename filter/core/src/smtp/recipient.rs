@@ -63,36 +63,75 @@ impl Recipient<'_> {
     /// or it is longer than a path may be (RFC 5321 section 4.5.3.1.3).
     #[must_use]
     pub fn mailbox(&self) -> Option<Box<[u8]>> {
-        const LONGEST: usize = 256;
-        let len = self.local_part.len() + 1 + self.domain.len();
-        if self.routed || len > LONGEST {
-            return None;
+        let mut mailbox = Vec::new();
+        self.fits().then(|| self.write_mailbox(&mut mailbox))?;
+        Some(mailbox.into_boxed_slice())
+    }
+
+    /// Writes the mailbox behind what is there, its domain in lower case.
+    pub fn write_mailbox(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.local_part);
+        to.push(b'@');
+        let domain = to.len();
+        to.extend_from_slice(self.domain);
+        if let Some(domain) = to.get_mut(domain..) {
+            domain.make_ascii_lowercase();
         }
-        let domain = self.domain.to_ascii_lowercase();
-        Some([self.local_part, b"@", &domain].concat().into_boxed_slice())
+    }
+
+    fn fits(&self) -> bool {
+        const LONGEST: usize = 256;
+        !self.routed && self.local_part.len() + 1 + self.domain.len() <= LONGEST
     }
 }
 
-/// The mailbox of a RCPT, its domain in lower case, where every server reads the same one: without
-/// quotes or a source route, and nothing behind the path but a space and parameters.
+/// What an octet of a RCPT's argument can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Part of a mailbox, or of a parameter.
+    Plain,
+    /// It means something, or a quoted mailbox may hold it.
+    Special,
+    /// No line holds it that every server reads the same.
+    Odd,
+}
+
+const fn kind(octet: u8) -> Kind {
+    match octet {
+        b'"' | b'(' | b')' | b',' | b':' | b';' | b'<' | b'>' | b'[' | b'\\' | b']' | b' ' => {
+            Kind::Special
+        }
+        b'!'..=b'~' => Kind::Plain,
+        _ => Kind::Odd,
+    }
+}
+
+/// The mailbox of a RCPT where every server reads the same one: without quotes or a source route,
+/// no longer than a path may be, and nothing behind the path but a space and parameters.
 #[must_use]
-pub fn certain_mailbox(argument: &[u8]) -> Option<Box<[u8]>> {
+pub fn certain_mailbox(argument: &[u8]) -> Option<Recipient<'_>> {
     let (keyword, path) = argument.split_at_checked(3)?;
-    let (mailbox, behind) = path
-        .trim_ascii_start()
-        .strip_prefix(b"<")
-        .and_then(|open| {
-            let (mailbox, behind) = open.split_at_checked(close_of(open)?)?;
-            Some((mailbox, behind.get(1..)?))
-        })?;
-    let printable = |octet: &u8| octet.is_ascii_graphic() || *octet == b' ';
-    let special = |octet: &u8| b"\"(),:;<>[\\] ".contains(octet);
-    let certain = keyword.eq_ignore_ascii_case(b"TO:")
-        && argument.iter().all(printable)
-        && !mailbox.iter().any(special)
-        && mailbox.iter().filter(|octet| **octet == b'@').count() == 1
-        && (behind.is_empty() || behind.starts_with(b" "));
-    Recipient::parse(argument).filter(|_| certain)?.mailbox()
+    let open = path.trim_ascii_start().strip_prefix(b"<")?;
+    let close = open.iter().position(|octet| kind(*octet) != Kind::Plain)?;
+    let (mailbox, behind) = open.split_at_checked(close)?;
+    let behind = behind.strip_prefix(b">")?;
+    let (padding, _) = path.split_at_checked(path.len() - open.len())?;
+    let odd = |part: &[u8]| part.iter().any(|octet| kind(*octet) == Kind::Odd);
+    if !keyword.eq_ignore_ascii_case(b"TO:")
+        || odd(padding)
+        || odd(behind)
+        || !(behind.is_empty() || behind.starts_with(b" "))
+    {
+        return None;
+    }
+    let mut parts = mailbox.split(|octet| *octet == b'@');
+    let recipient = Recipient {
+        routed: false,
+        local_part: parts.next()?,
+        domain: parts.next()?,
+    };
+    let whole = !recipient.local_part.is_empty() && parts.next().is_none();
+    (whole && recipient.fits()).then_some(recipient)
 }
 
 /// Where the `>` of a path stands: a quoted local part may hold others.
@@ -161,11 +200,15 @@ mod tests {
             ("TO:<in fo@b.test>", None),
             ("TO:<inf\u{f6}@b.test>", None),
             ("TO:<info>", None),
+            ("TO:<@b.test>", None),
+            ("TO:<a@>", Some("a@")),
+            ("TO:\t<info@b.test>", None),
+            ("TO:<info@b.test> ORCPT=rfc822;\"x\"@y", Some("info@b.test")),
             ("TO:<>", None),
             ("TO:", None),
             ("", None),
         ] {
-            let got = certain_mailbox(argument.as_bytes());
+            let got = certain_mailbox(argument.as_bytes()).and_then(|name| name.mailbox());
             assert_eq!(got.as_deref(), expected.map(str::as_bytes), "{argument}");
         }
     }
