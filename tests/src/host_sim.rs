@@ -72,6 +72,8 @@ pub enum SimClients {
 pub struct MtaStats {
     /// Connections accepted.
     pub connections: u64,
+    /// Command lines read.
+    pub commands: u64,
     /// Recipients looked up.
     pub rcpt: u64,
     /// Recipients looked up and not found.

@@ -7,9 +7,13 @@ use std::{
     num::NonZero,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Duration,
 };
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    time::{ClockId, clock_getcpuclockid},
+    unistd::{Pid, SysconfVar, sysconf},
+};
 
 use crate::{
     Error,
@@ -30,11 +34,48 @@ pub enum Begin {
     ConnectAndTwoMore,
 }
 
+/// The message that a session delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    /// One line, so that nearly all of the session is its dialogue.
+    Short,
+    /// 30 KiB, as mail with a signature, a trail of headers and an answered letter below it has.
+    Usual,
+}
+
+impl Message {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Short, Self::Usual];
+
+    /// Its text, without the line end behind the final dot.
+    #[must_use]
+    pub fn text(self) -> String {
+        let line = "The minutes of the meeting, as they were written down by somebody there.\r\n";
+        let lines = match self {
+            Self::Short => 1,
+            Self::Usual => 30 * 1024 / line.len(),
+        };
+        format!("Subject: minutes\r\n\r\n{}.", line.repeat(lines))
+    }
+}
+
+/// What sessions have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Where they go.
+    pub to: SocketAddr,
+    /// How they begin.
+    pub begin: Begin,
+    /// What they deliver.
+    pub message: Message,
+}
+
 /// One whole session: a message for a known recipient under TLS.
 ///
 /// # Errors
 /// [`Error::Smtp`] at the first step that fails.
-pub fn session(from: IpAddr, to: SocketAddr, begin: Begin, tls: &TlsClient) -> Result<(), Error> {
+pub fn session(from: IpAddr, plan: Plan, tls: &TlsClient) -> Result<(), Error> {
+    let Plan { to, begin, message } = plan;
     let client = Client::connect_from(from, to)?;
     let mut client = match begin {
         Begin::Connect | Begin::ConnectAndTwoMore => {
@@ -58,7 +99,7 @@ pub fn session(from: IpAddr, to: SocketAddr, begin: Begin, tls: &TlsClient) -> R
         ("MAIL FROM:<sender@example.org>", 250),
         ("RCPT TO:<alice@example.test>", 250),
         ("DATA", 354),
-        ("Subject: minutes\r\n\r\nThe minutes.\r\n.", 250),
+        (&message.text(), 250),
         ("QUIT", 221),
     ] {
         expect(code, client.command(command)?)?;
@@ -86,7 +127,7 @@ pub fn client_address(number: usize) -> IpAddr {
 
 /// Runs `count` sessions, `at_once` of them at any time; the errors of those that failed.
 #[must_use]
-pub fn sessions(to: SocketAddr, begin: Begin, count: usize, at_once: NonZero<usize>) -> Vec<Error> {
+pub fn sessions(plan: Plan, count: usize, at_once: NonZero<usize>) -> Vec<Error> {
     let tls = TlsClient::new();
     let begun = AtomicUsize::new(0);
     let run = || {
@@ -96,7 +137,7 @@ pub fn sessions(to: SocketAddr, begin: Begin, count: usize, at_once: NonZero<usi
             if number >= count {
                 return failed;
             }
-            failed.extend(session(client_address(number), to, begin, &tls).err());
+            failed.extend(session(client_address(number), plan, &tls).err());
         }
     };
     thread::scope(|scope| {
@@ -121,35 +162,28 @@ impl Usage {
     /// # Errors
     /// [`Error::File`] or [`Error::Content`] if the kernel does not tell.
     pub fn of(envoy: &mut Envoy) -> Result<Self, Error> {
-        let directory = format!("/proc/{}", envoy.process().id());
-        let read = |name: &str| {
-            let path = format!("{directory}/{name}");
-            fs::read_to_string(&path).map_err(Error::file(path))
-        };
+        let path = format!("/proc/{}/statm", envoy.process().id());
+        let told = fs::read_to_string(&path).map_err(Error::file(&path))?;
         let missing = || Error::Content {
-            path: directory.clone().into(),
+            path: path.clone().into(),
             reason: "no usage in it".into(),
         };
         let number = |text: Option<&str>| text?.parse::<u32>().ok().map(f64::from);
-        let unit = |of| {
-            let value = sysconf(of).ok().flatten();
-            value
-                .and_then(|value| u32::try_from(value).ok())
-                .map(f64::from)
-        };
-        let measure = |stat: &str, statm: &str| {
-            // Behind the name, which may hold anything, in parentheses.
-            let (_, fields) = stat.rsplit_once(')')?;
-            let mut fields = fields.split_ascii_whitespace().skip(11);
-            let ticks = number(fields.next())? + number(fields.next())?;
-            let pages = number(statm.split_ascii_whitespace().nth(1))?;
-            Some(Self {
-                cpu: ticks / unit(SysconfVar::CLK_TCK)?,
-                memory: pages * unit(SysconfVar::PAGE_SIZE)?,
-            })
-        };
-        measure(&read("stat")?, &read("statm")?).ok_or_else(missing)
+        let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+        let page = page.and_then(|octets| u32::try_from(octets).ok());
+        let pages = number(told.split_ascii_whitespace().nth(1));
+        let (pages, page) = pages.zip(page).ok_or_else(missing)?;
+        Ok(Self {
+            cpu: cpu_time(envoy.process().id()).ok_or_else(missing)?,
+            memory: pages * f64::from(page),
+        })
     }
+}
+
+/// By the process's own clock: `/proc` tells in hundredths of a second, which is much of a round.
+fn cpu_time(id: u32) -> Option<f64> {
+    let clock: ClockId = clock_getcpuclockid(Pid::from_raw(id.try_into().ok()?)).ok()?;
+    Some(Duration::from(clock.now().ok()?).as_secs_f64())
 }
 
 /// How steeply `values`, one a step, rise: the slope of the straight line that fits best.

@@ -13,7 +13,7 @@ use portcullis_tests::{
     host_sim::Mta,
     paths,
     smtp::Client,
-    soak::{Begin, client_address, session, sessions},
+    soak::{Begin, Message, Plan, client_address, session, sessions},
     tls::{Certificate, TlsClient},
 };
 
@@ -21,7 +21,7 @@ const OPEN: &str = "server.total_connections";
 
 #[test]
 fn hundreds_of_sessions_and_a_new_certificate_among_them_fail_nobody() -> Result<()> {
-    let mta = Mta::answering("550 5.1.1 No such user").start()?;
+    let mut mta = Mta::answering("550 5.1.1 No such user").start()?;
     let certificate = Certificate::temporary()?;
     let tls = ClientTls::StartTls {
         module: paths::starttls()?,
@@ -32,13 +32,21 @@ fn hundreds_of_sessions_and_a_new_certificate_among_them_fail_nobody() -> Result
     let address = envoy.address();
 
     let many = NonZero::new(200).context("none")?;
-    let failed = sessions(address, Begin::StartTls, 200, many);
+    let plan = Plan {
+        to: address,
+        begin: Begin::StartTls,
+        message: Message::Short,
+    };
+    let failed = sessions(plan, 200, many);
     ensure!(
         failed.is_empty(),
         "{} failed: {:?}",
         failed.len(),
         failed.first()
     );
+
+    // Two EHLOs, MAIL, RCPT, DATA and QUIT: of STARTTLS the server hears nothing.
+    assert_eq!(mta.stats()?.commands, 200 * 6);
 
     // A session that has its certificate keeps it; those that come later see the new one.
     let old = certificate.read()?;
@@ -56,7 +64,7 @@ fn hundreds_of_sessions_and_a_new_certificate_among_them_fail_nobody() -> Result
             let own = client_address(number);
             let mut failed = Vec::new();
             while !over.load(Ordering::Relaxed) {
-                failed.extend(session(own, address, Begin::StartTls, &client).err());
+                failed.extend(session(own, plan, &client).err());
             }
             failed
         };

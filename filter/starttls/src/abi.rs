@@ -19,7 +19,7 @@
 #![allow(unsafe_code)]
 
 use crate::hooks::{Connection, Counter, Level, Listener};
-use crate::switch::{Event, Reading, Scheduled, Started, Switch, Transport};
+use crate::switch::{Event, Read, Scheduled, Started, Switch, Transport};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,9 +46,13 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     fn of(text: &str) -> Self {
+        Self::of_octets(text.as_bytes())
+    }
+
+    fn of_octets(octets: &[u8]) -> Self {
         Self {
-            data: text.as_ptr().cast(),
-            length: text.len(),
+            data: octets.as_ptr().cast(),
+            length: octets.len(),
         }
     }
 
@@ -75,7 +79,9 @@ callbacks! {
     /// Of any kind of object, as it serialises itself.
     fn get_state = "network_get_filter_state_typed"(filter: *mut c_void, key: Buffer, value: *mut Buffer) -> bool;
     fn is_ssl = "network_filter_is_ssl"(filter: *mut c_void) -> bool;
-    fn read_disable = "network_filter_read_disable"(filter: *mut c_void, disable: bool) -> u32;
+    fn drain_read = "network_filter_drain_read_buffer"(filter: *mut c_void, octets: usize) -> bool;
+    /// Past this filter, which is the last one in that direction.
+    fn write = "network_filter_inject_write_data"(filter: *mut c_void, bytes: Buffer, end: bool);
     fn get_buffer_limit = "network_filter_get_buffer_limit"(filter: *mut c_void) -> u32;
     fn set_buffer_limits = "network_filter_set_buffer_limits"(filter: *mut c_void, limit: u32);
     fn start_tls = "network_filter_start_downstream_secure_transport"(filter: *mut c_void) -> bool;
@@ -108,9 +114,14 @@ struct Wire<'a> {
 }
 
 impl Transport for Wire<'_> {
-    fn set_reading(&self, reading: Reading) {
-        // SAFETY: the handle is this hook's.
-        unsafe { read_disable(self.envoy, reading == Reading::Off) };
+    fn drop_read(&self, octets: usize) {
+        // SAFETY: the handle is this hook's. Only the hook for bytes that were read comes here.
+        unsafe { drain_read(self.envoy, octets) };
+    }
+
+    fn say(&self, text: &[u8]) {
+        // SAFETY: the handle is this hook's; Envoy copies the text.
+        unsafe { write(self.envoy, Buffer::of_octets(text), false) };
     }
 
     fn buffer_limit(&self) -> u32 {
@@ -165,10 +176,15 @@ impl Connection for Wire<'_> {
         unsafe { set_state(self.envoy, Buffer::of(key), Buffer::of(value)) };
     }
 
-    fn has_state(&self, key: &str) -> bool {
+    fn state(&self, key: &str) -> Option<Vec<u8>> {
         let mut value = Buffer::EMPTY;
-        // SAFETY: the handle is this hook's; Envoy writes the value, which is not looked at.
-        unsafe { get_state(self.envoy, Buffer::of(key), &mut value) }
+        // SAFETY: the handle is this hook's; Envoy writes where the value is.
+        if !unsafe { get_state(self.envoy, Buffer::of(key), &mut value) } || value.data.is_null() {
+            return None;
+        }
+        // SAFETY: Envoy has said that so many octets are there; they stay until it is called again.
+        let octets = unsafe { std::slice::from_raw_parts(value.data.cast::<u8>(), value.length) };
+        Some(octets.to_vec())
     }
 
     fn count(&self, counter: Counter) {
@@ -320,16 +336,34 @@ extern "C" fn envoy_dynamic_module_on_network_filter_new_connection(
     })
 }
 
-/// Bytes of the client. They are not looked at.
+/// Bytes of the client. They are not looked at, but how many they are.
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_network_filter_read(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _length: usize,
-    _end: bool,
+    envoy: *mut c_void,
+    filter: *const c_void,
+    length: usize,
+    end: bool,
 ) -> u32 {
-    CONTINUE
+    // After a panic it is not known whether they belong before TLS or behind it.
+    guarded(STOP, || {
+        let mut read = Read::Passes;
+        // SAFETY: Envoy's handles, as given to this hook.
+        unsafe {
+            on_connection(envoy, filter, |switch, wire| {
+                let listener = &wire.filter.configuration.listener;
+                let (passes, event) = listener.reading(length, switch, wire);
+                read = passes;
+                event
+            });
+        }
+        match read {
+            Read::Passes => CONTINUE,
+            // The end of the stream is for the filters behind, too.
+            Read::Dropped if end => CONTINUE,
+            Read::Dropped => STOP,
+        }
+    })
 }
 
 /// Bytes for the client. They are not looked at either, but the guard may have asked for TLS as it
@@ -397,7 +431,11 @@ extern "C" fn envoy_dynamic_module_on_network_filter_scheduled(
 ) {
     guarded((), || {
         // SAFETY: Envoy's handles, as given to this hook.
-        unsafe { on_connection(envoy, filter, |switch, wire| switch.turn(wire)) };
+        unsafe {
+            on_connection(envoy, filter, |switch, wire| {
+                wire.filter.configuration.listener.turn(switch, wire)
+            });
+        }
     });
 }
 

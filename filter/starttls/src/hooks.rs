@@ -1,11 +1,13 @@
 //! What Envoy's callbacks mean to a connection.
 #![forbid(unsafe_code)]
 
-use crate::switch::{Event, Switch, Transport};
+use crate::switch::{Event, Read, Switch, Transport};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Filter state by which the module tells the guard that this connection can be switched.
 pub(crate) const READY: &str = "portcullis.starttls";
+/// Its value: the module can answer STARTTLS, too, if nothing but that has come.
+const ANSWERS: &str = "answers";
 /// Filter state by which the guard asks for the switch. Envoy puts `wasm.` before the names of
 /// properties that a proxy-wasm filter sets.
 pub(crate) const ASKED: &str = "wasm.portcullis.starttls";
@@ -16,8 +18,8 @@ pub(crate) trait Connection: Transport {
     fn is_tls(&self) -> bool;
     /// Leaves a word for the filters behind.
     fn set_state(&self, key: &str, value: &str);
-    /// Whether a filter has left one under this key.
-    fn has_state(&self, key: &str) -> bool;
+    /// The word that a filter has left under this key.
+    fn state(&self, key: &str) -> Option<Vec<u8>>;
     /// Adds one to a counter.
     fn count(&self, counter: Counter);
     /// Writes a line to Envoy's log.
@@ -33,11 +35,13 @@ pub(crate) enum Counter {
     NotThere,
     /// Connections closed since something else went wrong.
     Failed,
+    /// Reads of plaintext behind the `220`, thrown away.
+    Dropped,
 }
 
 impl Counter {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 3] = [Self::Switched, Self::NotThere, Self::Failed];
+    pub(crate) const ALL: [Self; 4] = [Self::Switched, Self::NotThere, Self::Failed, Self::Dropped];
 
     /// Its name in Envoy's statistics.
     pub(crate) fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl Counter {
             Self::Switched => "portcullis_starttls_switched_total",
             Self::NotThere => "portcullis_starttls_no_socket_total",
             Self::Failed => "portcullis_starttls_failed_total",
+            Self::Dropped => "portcullis_starttls_dropped_total",
         }
     }
 }
@@ -75,14 +80,38 @@ impl Listener {
             connection.count(Counter::NotThere);
             return;
         }
-        connection.set_state(READY, "ready");
+        connection.set_state(READY, ANSWERS);
+    }
+
+    /// So much was read from the client; the filters behind have not seen it yet.
+    pub(crate) fn reading(
+        &self,
+        octets: usize,
+        switch: &mut Switch,
+        connection: &impl Connection,
+    ) -> (Read, Option<Event>) {
+        if switch.is_watching() {
+            // More has come before the turn did: it is behind what the turn is for.
+            answer_if_asked(switch, connection);
+        }
+        switch.arrived(octets, connection)
     }
 
     /// Bytes are on their way to the client, past all other filters.
     pub(crate) fn writing(&self, switch: &mut Switch, connection: &impl Connection) {
-        if switch.is_cleartext() && connection.has_state(ASKED) {
+        if switch.is_cleartext() && matches!(Asked::by_guard(connection), Some(Asked::Start)) {
             switch.begin(connection);
         }
+    }
+
+    /// The worker's turn that was asked for.
+    pub(crate) fn turn(&self, switch: &mut Switch, connection: &impl Connection) -> Option<Event> {
+        if !switch.is_watching() {
+            return switch.turn(connection);
+        }
+        answer_if_asked(switch, connection);
+        switch.look_away();
+        None
     }
 
     /// Tells what came of the switch, if anything did.
@@ -105,6 +134,32 @@ impl Listener {
                 connection.count(Counter::Failed);
                 connection.log(Level::Warn, "a connection could not be switched to TLS");
             }
+            Some(Event::Dropped) => connection.count(Counter::Dropped),
         }
+    }
+}
+
+/// What the guard asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    /// TLS behind the bytes that it lets pass now.
+    Start,
+    /// These bytes, and TLS behind them.
+    Answer(Vec<u8>),
+}
+
+impl Asked {
+    fn by_guard(connection: &impl Connection) -> Option<Self> {
+        let word = connection.state(ASKED)?;
+        Some(match word.as_slice() {
+            b"start" => Self::Start,
+            _ => Self::Answer(word),
+        })
+    }
+}
+
+fn answer_if_asked(switch: &mut Switch, connection: &impl Connection) {
+    if let Some(Asked::Answer(text)) = Asked::by_guard(connection) {
+        switch.answer(&text, connection);
     }
 }

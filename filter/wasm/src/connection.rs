@@ -165,6 +165,7 @@ impl Connection {
 
     /// Feeds the session with the client's bytes and sends on what may go.
     pub(crate) fn client_data(&self, end: bool) -> Result<Onward, Refused> {
+        let has_waited = self.timer.get() == Timer::Over;
         if !end && self.delays() {
             return Ok(Onward::Done);
         }
@@ -176,6 +177,16 @@ impl Connection {
             notes::tell(&worker.metrics, &session, note.as_slice());
         }
         let arrived = host::buffer(DownstreamData);
+        // The module looks only when just that has come.
+        if !end
+            && !has_waited
+            && overflow.is_none()
+            && let Some(effects) = session.takes_starttls(&arrived)
+        {
+            let asked = self.start_tls(&effects.to_client);
+            self.settle(&session, Wishes::of(&effects));
+            return asked.map(|()| Onward::Done);
+        }
         let bytes = match overflow {
             // These came before, and are no longer in the buffer.
             Some(earlier) => Cow::Owned([earlier, arrived.clone()].concat()),
@@ -245,7 +256,7 @@ impl Connection {
             host::replace_buffer(UpstreamData, &effects.to_client)
         };
         if effects.transport == Transport::StartTls {
-            outcome = outcome.and(self.start_tls());
+            outcome = outcome.and(self.start_tls(b"start"));
         }
         let wishes = Wishes::of(&effects);
         let released = effects.to_server.into_owned();
@@ -256,13 +267,14 @@ impl Connection {
         outcome
     }
 
-    /// Has the module start TLS behind what this callback sends to the client. Whatever the client
-    /// has sent so far is plaintext: nothing of it may be read as if it came after.
-    fn start_tls(&self) -> Result<(), Refused> {
+    /// Has the module start TLS behind what this callback sends to the client, or else behind the
+    /// answer that `word` is. Whatever the client has sent so far is plaintext: nothing of it may be
+    /// read as if it came after.
+    fn start_tls(&self, word: &[u8]) -> Result<(), Refused> {
         drop(self.take_overflow());
         self.worker.borrow_mut().await_handshake(self.id);
         let asked = host::replace_buffer(DownstreamData, b"")
-            .and_then(|()| host::set_property("portcullis.starttls", b"start"));
+            .and_then(|()| host::set_property("portcullis.starttls", word));
         asked.inspect_err(|refused| {
             log::error!("TLS cannot be started: {refused}");
             self.worker.borrow_mut().send(Errand::Close(self.id));

@@ -4,7 +4,7 @@
 //! buffer, a stream that is gone, a read-only property). Those calls are declared here once more.
 #![allow(unsafe_code)]
 
-use portcullis_core::session::Carrier;
+use portcullis_core::session::{Carrier, Voice};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType, Status, StreamType};
 use std::net::{IpAddr, SocketAddr};
@@ -210,11 +210,12 @@ fn property(path: &str) -> Option<Bytes> {
 /// What carries the connection. Before the handshake Envoy makes a TLS version up, but has none
 /// without TLS; the other property is the word of the module that can start TLS.
 pub(crate) fn carrier() -> Carrier {
-    let tells = |path| property(path).is_some_and(|value| !value.is_empty());
-    match () {
-        () if tells("filter_state\0portcullis.starttls") => Carrier::Switchable,
-        () if tells("connection\0tls_version") => Carrier::Tls,
-        () => Carrier::Cleartext,
+    let tells = |path| property(path).filter(|value| !value.is_empty());
+    match tells("filter_state\0portcullis.starttls").as_deref() {
+        Some(b"answers") => Carrier::Switchable(Voice::Host),
+        Some(_) => Carrier::Switchable(Voice::Server),
+        None if tells("connection\0tls_version").is_some() => Carrier::Tls,
+        None => Carrier::Cleartext,
     }
 }
 

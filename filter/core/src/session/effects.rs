@@ -32,9 +32,18 @@ pub enum Carrier {
     /// Cleartext, for good.
     Cleartext,
     /// Cleartext, and the host can start TLS ([`Transport::StartTls`]).
-    Switchable,
+    Switchable(Voice),
     /// TLS that ends before the guard.
     Tls,
+}
+
+/// By what the client can be told that STARTTLS was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// A reply of the server, which is made to owe one.
+    Server,
+    /// The host as well, where the server owes no reply ([`super::Session::takes_starttls`]).
+    Host,
 }
 
 /// Whether a connection's transport is to change.

@@ -28,7 +28,7 @@ mod tests;
 
 pub use door::Door;
 pub use effects::{
-    Ask, Carrier, Close, Commands, Effects, Exemption, Note, OpaqueCause, Transport,
+    Ask, Carrier, Close, Commands, Effects, Exemption, Note, OpaqueCause, Transport, Voice,
 };
 pub use ledger::Cut;
 pub use record::{Ended, Ending, Record};

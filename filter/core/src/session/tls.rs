@@ -4,6 +4,8 @@
 //! ```text
 //!  Cleartext: nobody here ends TLS; the policy says whether the server may
 //!
+//!     +----STARTTLS, and the host says the 220-----+
+//!     |                                            v
 //!  Offered --STARTTLS--> Starting --220--> Handshake --first bytes--> Anew --EHLO, HELO--> Active
 //!     |  AUTH: 235                                                      ^
 //!     +--> TooLate                                        Implicit -----|--first bytes--> Active
@@ -12,10 +14,10 @@
 //! In `Starting` everything the client sends is dropped: it is plaintext that came before TLS, and
 //! nothing of it may count after.
 
-use super::effects::{Carrier, Effects, Exemption, Note, Transport};
+use super::effects::{Carrier, Effects, Exemption, Note, Transport, Voice};
 use super::{Phase, Session};
 use crate::policy::StartTlsMode;
-use crate::smtp::{Command, Hello, LineEnd, TlsReply, Verb};
+use crate::smtp::{Command, Hello, LineEnd, TlsReply, Unit, Verb};
 
 /// The capability's keyword (RFC 3207 section 4).
 const KEYWORD: &[u8] = b"STARTTLS";
@@ -27,7 +29,7 @@ pub(super) enum Tls {
     #[default]
     Cleartext,
     /// In cleartext; the host can start TLS.
-    Offered,
+    Offered(Voice),
     /// In cleartext; the client has authenticated, which the server would not forget.
     TooLate,
     /// STARTTLS was taken, its reply is still to come.
@@ -47,7 +49,7 @@ impl Session {
     pub fn carried_by(&mut self, carrier: Carrier) {
         self.tls = match carrier {
             Carrier::Cleartext => Tls::Cleartext,
-            Carrier::Switchable => Tls::Offered,
+            Carrier::Switchable(voice) => Tls::Offered(voice),
             Carrier::Tls => Tls::Implicit,
         };
     }
@@ -118,7 +120,7 @@ impl Session {
     pub(super) fn tls_reply(&self, command: &Command<'_>, end: LineEnd) -> Option<TlsReply> {
         match (command.verb, self.tls) {
             (Verb::StartTls, Tls::Cleartext) => self.hides_starttls().then_some(TlsReply::NotHere),
-            (Verb::StartTls, Tls::Offered) => Some(match (command.argument, end) {
+            (Verb::StartTls, Tls::Offered(_)) => Some(match (command.argument, end) {
                 (b"", LineEnd::Crlf | LineEnd::Lf) => TlsReply::Ready,
                 _ => TlsReply::Parameter,
             }),
@@ -138,18 +140,47 @@ impl Session {
         effects: &mut Effects<'_>,
     ) -> &'static str {
         if reply == TlsReply::Ready {
-            self.tls = Tls::Handshake;
-            self.tracker.forget_offers();
-            effects.transport = Transport::StartTls;
-            effects.notes.push(Note::StartTls);
+            self.agree(effects);
         }
         reply.line()
+    }
+
+    /// The `220` is on its way.
+    fn agree(&mut self, effects: &mut Effects<'_>) {
+        self.tls = Tls::Handshake;
+        self.tracker.forget_offers();
+        effects.transport = Transport::StartTls;
+        effects.notes.push(Note::StartTls);
+    }
+
+    /// Whether `bytes`, all that the client has sent by now and the guard has not taken, are
+    /// STARTTLS as everybody writes it and can be answered by the host itself: the server then
+    /// hears nothing of it, which saves it a NOOP. Then they are taken, and the answer is in the
+    /// effects.
+    #[must_use]
+    pub fn takes_starttls(&mut self, bytes: &[u8]) -> Option<Effects<'static>> {
+        let is_idle = self.is_read() && self.held.is_empty() && self.tracker.owed().is_empty();
+        if self.tls != Tls::Offered(Voice::Host) || !is_idle || self.condemned.is_some() {
+            return None;
+        }
+        if !is_line(bytes) {
+            return None;
+        }
+        let Unit::Command { command, .. } = self.tracker.peek(bytes) else {
+            return None;
+        };
+        let mut effects = Effects::default();
+        effects.commands.count(command.verb);
+        self.traffic.add(bytes.len(), 0);
+        self.agree(&mut effects);
+        effects.to_client = TlsReply::Ready.line().as_bytes().into();
+        Some(effects)
     }
 
     /// The client has authenticated. The server cannot be made to forget that, so TLS can no longer
     /// make the new start that it has to be.
     pub(super) fn authenticated_for_tls(&mut self) {
-        if self.tls == Tls::Offered {
+        if matches!(self.tls, Tls::Offered(_)) {
             self.tls = Tls::TooLate;
         }
     }
@@ -164,7 +195,7 @@ impl Session {
             return None;
         }
         match self.tls {
-            Tls::Offered => Some(with_capability(reply, Offer::Once)),
+            Tls::Offered(_) => Some(with_capability(reply, Offer::Once)),
             Tls::Cleartext if !self.hides_starttls() => None,
             _ if offers(reply) => Some(with_capability(reply, Offer::Never)),
             _ => None,
@@ -175,6 +206,13 @@ impl Session {
     fn hides_starttls(&self) -> bool {
         self.is_enforced() && self.policy.config().starttls == StartTlsMode::Hide
     }
+}
+
+/// Whether this is the command in the one form that has neither spaces nor a bare LF, by which the
+/// host knows it by its length.
+fn is_line(bytes: &[u8]) -> bool {
+    let keyword = bytes.strip_suffix(b"\r\n");
+    keyword.is_some_and(|keyword| keyword.eq_ignore_ascii_case(KEYWORD))
 }
 
 /// How often the capability is to stand in a reply.

@@ -1,7 +1,7 @@
 //! STARTTLS under any segmentation and timing.
 
 use portcullis_core::policy::Policy;
-use portcullis_core::session::{Carrier, Session, Transport};
+use portcullis_core::session::{Carrier, Session, Transport, Voice};
 use std::rc::Rc;
 
 /// A client, a host that can start TLS, and a server that answers each line by a 250, once it is
@@ -11,20 +11,23 @@ pub(crate) struct Gate {
     pub(crate) server_read: Vec<u8>,
     pub(crate) client_read: Vec<u8>,
     pub(crate) transport: Transport,
+    /// By whom the client was told, once it was.
+    pub(crate) told_by: Option<Voice>,
     /// What the session left with the host.
     host: Vec<u8>,
     answered: usize,
 }
 
 impl Gate {
-    pub(crate) fn open(policy: Rc<Policy>) -> Self {
+    pub(crate) fn open(policy: Rc<Policy>, voice: Voice) -> Self {
         let (mut session, _) = Session::new(policy, None);
-        session.carried_by(Carrier::Switchable);
+        session.carried_by(Carrier::Switchable(voice));
         let mut gate = Self {
             session,
             server_read: Vec::new(),
             client_read: Vec::new(),
             transport: Transport::Stays,
+            told_by: None,
             host: Vec::new(),
             answered: 0,
         };
@@ -35,6 +38,12 @@ impl Gate {
     pub(crate) fn client(&mut self, bytes: &[u8]) {
         self.host.extend_from_slice(bytes);
         let offered = std::mem::take(&mut self.host);
+        if let Some(effects) = self.session.takes_starttls(&offered) {
+            self.client_read.extend_from_slice(&effects.to_client);
+            self.transport = effects.transport;
+            self.told_by = Some(Voice::Host);
+            return;
+        }
         let effects = self.session.client_bytes(&offered);
         self.server_read.extend_from_slice(&effects.to_server);
         self.host = offered[offered.len() - effects.left..].to_vec();
@@ -63,6 +72,7 @@ impl Gate {
         self.server_read.extend_from_slice(&effects.to_server);
         if effects.transport == Transport::StartTls {
             self.transport = Transport::StartTls;
+            self.told_by = Some(Voice::Server);
             self.host.clear();
         }
     }

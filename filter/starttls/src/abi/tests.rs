@@ -6,7 +6,8 @@ use std::cell::RefCell;
 #[derive(Debug, Default)]
 struct Envoy {
     told: Vec<String>,
-    state: Vec<String>,
+    /// Filter state and its value.
+    state: Vec<(String, &'static str)>,
     tls: bool,
     has_socket: bool,
     /// Whether a change of the limit tells of a watermark at once, as Envoy may.
@@ -70,18 +71,31 @@ envoy! {
         true
     }
     fn envoy_dynamic_module_callback_network_get_filter_state_typed(
-        _filter: *mut c_void, key: Buffer, _value: *mut Buffer
+        _filter: *mut c_void, key: Buffer, value: *mut Buffer
     ) -> bool {
-        ENVOY.with_borrow(|envoy| envoy.state.contains(&text(key)))
+        let key = text(key);
+        ENVOY.with_borrow(|envoy| {
+            let Some((_, word)) = envoy.state.iter().find(|(name, _)| *name == key) else {
+                return false;
+            };
+            // SAFETY: the crate hands over a place of its own.
+            unsafe { *value = Buffer::of(word) };
+            true
+        })
     }
     fn envoy_dynamic_module_callback_network_filter_is_ssl(_filter: *mut c_void) -> bool {
         ENVOY.with_borrow(|envoy| envoy.tls)
     }
-    fn envoy_dynamic_module_callback_network_filter_read_disable(
-        _filter: *mut c_void, disable: bool
-    ) -> u32 {
-        tell(format!("read_disable {disable}"));
-        0
+    fn envoy_dynamic_module_callback_network_filter_drain_read_buffer(
+        _filter: *mut c_void, octets: usize
+    ) -> bool {
+        tell(format!("drain {octets}"));
+        true
+    }
+    fn envoy_dynamic_module_callback_network_filter_inject_write_data(
+        _filter: *mut c_void, bytes: Buffer, _end: bool
+    ) {
+        tell(format!("say {}", text(bytes).trim_ascii_end()));
     }
     fn envoy_dynamic_module_callback_network_filter_get_buffer_limit(_filter: *mut c_void) -> u32 {
         65536
@@ -131,8 +145,17 @@ fn connect(config: *const c_void) -> *const c_void {
     filter
 }
 
+fn ask_for(word: &'static str) {
+    let key = crate::hooks::ASKED.to_owned();
+    ENVOY.with_borrow_mut(|envoy| envoy.state.push((key, word)));
+}
+
 fn ask() {
-    ENVOY.with_borrow_mut(|envoy| envoy.state.push(crate::hooks::ASKED.to_owned()));
+    ask_for("start");
+}
+
+fn read(filter: *const c_void, octets: usize) -> u32 {
+    envoy_dynamic_module_on_network_filter_read(handle(), filter, octets, false)
 }
 
 /// The guard lets a 220 pass, it leaves, and the turn comes.
@@ -149,20 +172,18 @@ fn a_connection_is_switched_and_leaves_nothing_behind() {
     let config = configure();
     let filter = connect(config);
     assert_eq!(told(), ["state portcullis.starttls"]);
-    envoy_dynamic_module_on_network_filter_read(handle(), filter, 6, false);
+    assert_eq!(read(filter, 6), CONTINUE);
     envoy_dynamic_module_on_network_filter_write(handle(), filter, 6, false);
     envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark(handle(), filter);
     assert!(told().is_empty(), "nobody has asked");
     ask();
     switch(filter);
     let expected = [
-        "read_disable true",
         "limit 1",
         "scheduler_new",
         "scheduler_commit",
         "limit 65536",
         "start",
-        "read_disable false",
         "count 7 1",
     ];
     assert_eq!(
@@ -178,6 +199,39 @@ fn a_connection_is_switched_and_leaves_nothing_behind() {
     ENVOY.with_borrow_mut(|envoy| envoy.filter = None);
     envoy_dynamic_module_on_network_filter_destroy(filter.cast_mut());
     assert_eq!(told(), ["scheduler_delete"]);
+}
+
+#[test]
+fn a_220_is_said_where_the_guard_asks_for_it() {
+    ENVOY.with_borrow_mut(|envoy| envoy.has_socket = true);
+    let scheduled = envoy_dynamic_module_on_network_filter_scheduled;
+    let config = configure();
+    // In the turn, or when more comes before it; what comes is dropped then.
+    for more in [false, true] {
+        ENVOY.with_borrow_mut(|envoy| envoy.state.clear());
+        let filter = connect(config);
+        told();
+        assert_eq!(read(filter, 10), CONTINUE);
+        assert_eq!(told(), ["scheduler_new", "scheduler_commit"]);
+        scheduled(handle(), filter, 0);
+        assert!(told().is_empty(), "nobody has asked");
+        assert_eq!(read(filter, 10), CONTINUE);
+        ask_for("220 go\r\n");
+        envoy_dynamic_module_on_network_filter_write(handle(), filter, 30, false);
+        assert_eq!(told(), ["scheduler_commit"], "the server's last words pass");
+        if more {
+            assert_eq!(read(filter, 4), STOP);
+            assert_eq!(told(), ["limit 1", "say 220 go", "drain 4", "count 7 1"]);
+        } else {
+            scheduled(handle(), filter, 0);
+            assert_eq!(told(), ["limit 1", "say 220 go"]);
+        }
+        envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark(handle(), filter);
+        scheduled(handle(), filter, 0);
+        let expected = ["scheduler_commit", "limit 65536", "start", "count 7 1"];
+        assert_eq!(told(), expected);
+        envoy_dynamic_module_on_network_filter_destroy(filter.cast_mut());
+    }
 }
 
 #[test]

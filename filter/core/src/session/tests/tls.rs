@@ -1,6 +1,6 @@
 //! STARTTLS: ended at the gate, hidden, or let pass.
 
-use super::super::{Carrier, Exemption, Note, OpaqueCause, Transport};
+use super::super::{Carrier, Exemption, Note, OpaqueCause, Transport, Voice};
 use super::{Talk, UNKNOWN, guesses};
 use crate::policy::Rule;
 #[cfg(target_arch = "wasm32")]
@@ -20,7 +20,7 @@ fn greeted(policy: &str, carrier: Carrier) -> Talk {
 
 /// A session whose host can start TLS, which has just been asked to.
 fn switched(policy: &str) -> Talk {
-    let mut talk = greeted(policy, Carrier::Switchable);
+    let mut talk = greeted(policy, Carrier::Switchable(Voice::Server));
     talk.client(EHLO);
     talk.server("250-mx\r\n250 CHUNKING\r\n");
     assert_eq!(talk.client("STARTTLS\r\n"), "NOOP\r\n");
@@ -42,14 +42,14 @@ fn it_is_offered_once_whatever_the_server_offers() {
         "250-mx\r\n250 DSN\r\n",
         "250-mx\r\n250-STARTTLS\r\n250 DSN\r\n",
     ] {
-        let mut talk = greeted("{}", Carrier::Switchable);
+        let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
         talk.client(EHLO);
         assert_eq!(
             talk.server(offered),
             "250-mx\r\n250-DSN\r\n250 STARTTLS\r\n"
         );
     }
-    let mut talk = greeted("{}", Carrier::Switchable);
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
     talk.exchange("HELO a.test\r\n", "250 mx\r\n");
     talk.exchange(EHLO, "550 5.7.1 no\r\n");
 }
@@ -77,7 +77,7 @@ fn it_is_never_offered_under_tls_and_refused_in_order() {
 #[test]
 fn what_stands_behind_it_is_dropped() {
     let behind = "MAIL FROM:<evil@a.test>\r\nRCPT TO:<b@example.test>\r\n";
-    let mut talk = greeted("{}", Carrier::Switchable);
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
     talk.client(EHLO);
     talk.server("250 mx\r\n");
     assert_eq!(
@@ -104,7 +104,10 @@ fn what_stands_behind_it_is_dropped() {
 #[test]
 fn commands_held_behind_it_are_dropped_too() {
     // Beyond what the guard takes of a burst, octets stay with the host: they must not come back.
-    let mut talk = greeted(r#"{"limits":{"held":5000}}"#, Carrier::Switchable);
+    let mut talk = greeted(
+        r#"{"limits":{"held":5000}}"#,
+        Carrier::Switchable(Voice::Server),
+    );
     talk.client(EHLO);
     let burst = format!("STARTTLS\r\n{}", guesses(0..400));
     assert_eq!(talk.client(burst), "", "the EHLO is not answered yet");
@@ -145,7 +148,7 @@ fn the_client_starts_anew() {
 
 #[test]
 fn counters_go_on_under_tls() {
-    let mut talk = greeted("{}", Carrier::Switchable);
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
     talk.client(EHLO);
     talk.server("250 mx\r\n");
     talk.exchange("MAIL FROM:<>\r\n", "250 ok\r\n");
@@ -164,7 +167,7 @@ fn counters_go_on_under_tls() {
 #[test]
 fn a_parameter_is_a_syntax_error() {
     let long = format!("STARTTLS {}", " x".repeat(3000));
-    let mut talk = greeted("{}", Carrier::Switchable);
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
     talk.client(EHLO);
     talk.server("250 mx\r\n");
     assert_eq!(talk.client("starttls now\r\n"), "NOOP\r\n");
@@ -182,7 +185,7 @@ fn a_parameter_is_a_syntax_error() {
 
 #[test]
 fn it_is_too_late_once_the_client_has_authenticated() {
-    let mut talk = greeted("{}", Carrier::Switchable);
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
     talk.client(EHLO);
     talk.server("250-mx\r\n250 AUTH PLAIN\r\n");
     talk.exchange("AUTH PLAIN eA==\r\n", "235 2.7.0 ok\r\n");
@@ -194,7 +197,7 @@ fn it_is_too_late_once_the_client_has_authenticated() {
 
 #[test]
 fn a_server_that_goes_instead_has_the_last_word() {
-    let mut talk = greeted("{}", Carrier::Switchable);
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
     talk.client(EHLO);
     talk.server("250 mx\r\n");
     talk.client("STARTTLS\r\nRSET\r\n");
@@ -209,7 +212,7 @@ fn a_server_that_goes_instead_has_the_last_word() {
 
 #[test]
 fn the_end_of_a_client_that_asked_passes_without_what_it_said_behind() {
-    let mut talk = greeted("{}", Carrier::Switchable);
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Server));
     talk.client(EHLO);
     talk.server("250 mx\r\n");
     assert_eq!(talk.client("STARTTLS\r\n"), "NOOP\r\n");
@@ -281,4 +284,73 @@ fn a_verified_client_is_left_alone_if_the_policy_says_so() {
     assert!(!switched("{}").session.asks_for_certificate());
     let mut implicit = greeted(policy, Carrier::Tls);
     assert!(implicit.session.vouch().is_some());
+}
+
+#[test]
+fn the_host_answers_where_the_server_owes_nothing() {
+    let mut talk = greeted("{}", Carrier::Switchable(Voice::Host));
+    talk.client(EHLO);
+    talk.server("250-mx\r\n250 CHUNKING\r\n");
+    for (bytes, why) in [
+        ("STARTTLS\n", "a bare LF"),
+        ("STARTTLS \r\n", "a space"),
+        ("STARTTLS", "half a line"),
+        ("STARTTLS\r\nNOOP\r\n", "more than that"),
+        ("NOOP\r\n", "another command"),
+    ] {
+        let taken = talk.session.takes_starttls(bytes.as_bytes());
+        assert!(taken.is_none(), "{why}");
+    }
+    let effects = talk.session.takes_starttls(b"startTLS\r\n").unwrap();
+    assert_eq!(effects.to_client, READY.as_bytes());
+    assert!(effects.to_server.is_empty());
+    assert_eq!(effects.transport, Transport::StartTls);
+    assert_eq!(effects.notes, [Note::StartTls]);
+    assert!(talk.session.awaits_handshake());
+    assert!(talk.session.takes_starttls(b"STARTTLS\r\n").is_none());
+    assert_eq!(
+        talk.client("BDAT 3\r\n"),
+        "NOOP\r\n",
+        "offers are forgotten"
+    );
+    assert_eq!(
+        talk.server(OK),
+        "503 5.5.1 Send EHLO again, TLS makes a new start\r\n",
+        "and so is the EHLO"
+    );
+    talk.exchange(EHLO, "250 mx\r\n");
+    assert_eq!(talk.client("STARTTLS\r\n"), "NOOP\r\n");
+    assert_eq!(talk.server(OK), "503 5.5.1 Too late for STARTTLS\r\n");
+}
+
+#[test]
+fn the_host_does_not_answer_before_the_server_has() {
+    let host = Carrier::Switchable(Voice::Host);
+    let mut early = Talk::with("{}");
+    early.session.carried_by(host);
+    let mut owed = greeted("{}", host);
+    owed.client("NOOP\r\n");
+    let mut in_message = greeted("{}", host);
+    in_message.exchange("DATA\r\n", "354 go\r\n");
+    let mut begun = greeted("{}", host);
+    begun.client("NO");
+    let mut server = greeted("{}", Carrier::Switchable(Voice::Server));
+    let mut clear = greeted("{}", Carrier::Cleartext);
+    for (talk, why) in [
+        (&mut early, "it was not greeted"),
+        (&mut owed, "a reply is owed"),
+        (&mut in_message, "it is in a message"),
+        (&mut begun, "a line was begun"),
+        (&mut server, "the host cannot"),
+        (&mut clear, "TLS cannot be started"),
+    ] {
+        let taken = talk.session.takes_starttls(b"STARTTLS\r\n");
+        assert!(taken.is_none(), "{why}");
+    }
+    // Then it takes the other way.
+    assert_eq!(owed.client("STARTTLS\r\n"), "NOOP\r\n");
+    assert_eq!(
+        owed.server("250 a\r\n250 b\r\n"),
+        format!("250 a\r\n{READY}")
+    );
 }
