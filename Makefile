@@ -35,7 +35,7 @@ UPSTREAM_PROXY_PROTOCOL ?= off
 DNSBL ?= off
 ##= FLEET=off: run: on shares what is known by Redis and Webdis, host:port is yours
 FLEET ?= off
-##= STARTTLS=off: run: on ends TLS here, a directory has tls.crt and tls.key to use
+##= STARTTLS=off: run, image: on ends TLS here, a directory has tls.crt and tls.key to use
 STARTTLS ?= off
 ##= HOST=envoy: run: envoy, or sim for machines without Envoy
 HOST ?= envoy
@@ -140,8 +140,9 @@ schema: setup-rust ## write envoy/policy.schema.json from the policy's types
 	@scripts/schema --write $(CARGO_FLAGS) $(NATIVE)
 
 .PHONY: image
-image: wasm setup-image ## an OCI image of the filter in target/image, and its digest
-	@scripts/image '$(PORTCULLIS_WASM)' '$(TARGET)/image' $(CARGO_FLAGS)
+image: wasm setup-image $(if $(filter off,$(STARTTLS)),,starttls) ## an OCI image of the filter in target/image, and its digest (STARTTLS=on: with the module)
+	@scripts/image $(if $(filter off,$(STARTTLS)),,--module '$(PORTCULLIS_STARTTLS)') \
+		'$(PORTCULLIS_WASM)' '$(TARGET)/image$(if $(filter off,$(STARTTLS)),,-starttls)' $(CARGO_FLAGS)
 
 .PHONY: manifests
 manifests: build ## write the generated files of envoy/kubernetes

@@ -22,13 +22,14 @@ use portcullis_tests::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const OVERLAYS: [&str; 6] = [
+const OVERLAYS: [&str; 7] = [
     "demo",
     "existing-redis",
     "init-container",
     "monitoring",
     "observe",
     "proxy-protocol",
+    "starttls",
 ];
 
 /// Groups of resources that Kubernetes itself does not have.
@@ -241,6 +242,78 @@ fn a_change_of_the_policy_rolls_the_pods_and_nothing_else() -> Result<()> {
     };
     assert!(configuration.starts_with("\"ConfigMap\" \"portcullis-envoy-"));
     assert_eq!(deployment, "\"Deployment\" \"portcullis\"");
+    Ok(())
+}
+
+#[test]
+fn with_starttls_the_settings_reach_every_listener() -> Result<()> {
+    let place = TempDir::new()?;
+    let directory = place.path().join("mail");
+    let envoy = paths::kubernetes().display().to_string();
+    let copied = Command::new("cp")
+        .args(["-r", &envoy])
+        .arg(place.path())
+        .status()?;
+    ensure!(copied.success());
+    fs::create_dir(&directory)?;
+    let components = ["observe", "tell-the-server", "starttls", "settings"]
+        .map(|name| format!("../kubernetes/components/{name}"));
+    let components = [vec!["../address".to_owned()], components.to_vec()].concat();
+    let overlay = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "portcullis",
+        "resources": ["../kubernetes/base"],
+        "components": components,
+    });
+    let component = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
+        "kind": "Component",
+        "configMapGenerator": [{
+            "name": "portcullis-settings", "behavior": "merge", "files": ["address.json"],
+        }],
+    });
+    let address = place.path().join("address");
+    fs::create_dir(&address)?;
+    fs::write(address.join("kustomization.yaml"), component.to_string())?;
+    fs::write(address.join("address.json"), "\"::\"\n")?;
+    fs::write(directory.join("kustomization.yaml"), overlay.to_string())?;
+
+    let built = Manifests::build(&directory)?;
+    let configuration = built.generated("ConfigMap", "portcullis-envoy")?;
+    let text = configuration["data"]["envoy.yaml"].as_str().unwrap();
+    let tree: Value = serde_saphyr::from_str(text)?;
+    let listeners = tree["static_resources"]["listeners"].as_array().unwrap();
+    let mut seen = Vec::new();
+    for listener in listeners.iter().filter(|one| one.get("address").is_some()) {
+        let name = listener["name"].as_str().unwrap_or_default();
+        assert_eq!(listener["address"]["socket_address"]["address"], "::");
+        seen.push(name);
+        if name == "portcullis_status" {
+            continue;
+        }
+        let chain = &listener["filter_chains"][0];
+        let filters = chain["filters"].as_array().unwrap();
+        let guard = filters
+            .iter()
+            .find(|one| one["name"] == "envoy.filters.network.wasm");
+        let guard = guard.context("no guard")?;
+        let policy = &guard["typed_config"]["config"]["configuration"]["value"];
+        assert_eq!(policy["mode"], "observe", "{name}");
+        let proxy = filters.last().context("no filter")?;
+        assert_eq!(
+            proxy["typed_config"]["cluster"], "mta_told_the_client",
+            "{name}"
+        );
+        ensure!(chain.get("transport_socket").is_some(), "{name}");
+    }
+    assert_eq!(
+        seen,
+        ["smtp", "smtp_behind_proxy", "portcullis_status", "smtps"]
+    );
+    let deployment = built.object("Deployment", "portcullis")?;
+    let volumes = deployment["spec"]["template"]["spec"]["volumes"].to_string();
+    ensure!(volumes.contains("portcullis:0.1.0-starttls"), "{volumes}");
     Ok(())
 }
 

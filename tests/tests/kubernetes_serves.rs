@@ -26,6 +26,7 @@ use portcullis_tests::{
     process::Process,
     smtp::Client,
     stand::{MAIL, rcpt, wait_until_refused},
+    tls::{Certificate, TlsClient},
 };
 
 fn overlay(name: &str) -> Result<Manifests> {
@@ -216,6 +217,52 @@ fn behind_a_balancer_the_clients_address_is_the_one_it_tells() -> Result<()> {
             Seen::NotYet(log)
         })
     })?;
+    Ok(())
+}
+
+#[test]
+fn tls_with_clients_ends_in_a_pod_and_its_certificate_is_renewed() -> Result<()> {
+    let manifests = overlay("starttls")?;
+    let postfix = Postfix::start()?;
+    let services = only(postfix.address(Service::OffersTls))?;
+    let replica = Replica::start(&manifests, Replica::own_address(), &services)?;
+    let port = |number: u16| -> Result<SocketAddr> {
+        let ports = &manifests.object("Service", "portcullis")?["spec"]["ports"];
+        let mut ports = ports.as_array().into_iter().flatten();
+        let port = ports.find(|one| one["port"] == number).context("no port")?;
+        let target = port["targetPort"].as_str().context("no named port")?;
+        Ok(replica.port(target)?)
+    };
+    let (smtp, smtps) = (port(25)?, port(465)?);
+    let tls = TlsClient::new();
+    let starttls = || -> Result<Client> {
+        let mut client = Client::greeted(smtp)?;
+        client.command("EHLO client.example.org")?;
+        Ok(client.starttls(&tls)?)
+    };
+    let implicit = || -> Result<Client> {
+        let mut client = Client::connect(smtps)?.handshake(&tls)?;
+        client.reply()?;
+        Ok(client)
+    };
+    starttls()?.dialogue(&MAIL)?;
+    implicit()?.dialogue(&MAIL)?;
+    assert_eq!(postfix.log().wait_for_messages(2)?, 2);
+
+    // A Secret that is renewed.
+    let certificate = Certificate::in_directory(replica.path("/etc/portcullis-tls"));
+    let old = certificate.read()?;
+    assert_eq!(starttls()?.wire().certificate().as_ref(), Some(&old));
+    certificate.replace()?;
+    let new = certificate.read()?;
+    wait_for("the renewed certificate", PATIENCE, || {
+        let seen = implicit().ok().and_then(|fresh| fresh.wire().certificate());
+        Ok(match seen.as_ref() == Some(&new) {
+            true => Seen::Done(()),
+            false => Seen::NotYet(String::new()),
+        })
+    })?;
+    assert_eq!(guess(&mut starttls()?)?, 5);
     Ok(())
 }
 

@@ -39,8 +39,13 @@ fn run(command: &mut Command) -> Result<String> {
 
 /// Builds the image into a directory; its digest.
 fn image(directory: &Path) -> Result<String> {
+    image_with(&[], directory)
+}
+
+fn image_with(options: &[&str], directory: &Path) -> Result<String> {
     let script = paths::repository().join("scripts/image");
     run(Command::new(script)
+        .args(options)
         .arg(paths::wasm()?)
         .arg(directory)
         .arg("--locked"))?;
@@ -169,6 +174,54 @@ fn guards(wasm: &Path) -> Result<()> {
         .map(|guess| Ok(client.command(&rcpt(&format!("guess{guess}")))?.code))
         .collect::<Result<_, portcullis_tests::Error>>();
     assert_eq!(codes?, [550, 550, 550, 550, 421]);
+    Ok(())
+}
+
+#[test]
+fn the_image_with_the_module_has_both_and_is_reproducible() -> Result<()> {
+    let directory = TempDir::new()?;
+    let module = paths::starttls()?.display().to_string();
+    let options = ["--module", module.as_str()];
+    let (first, second) = (directory.path().join("1"), directory.path().join("2"));
+    let digest = image_with(&options, &first)?;
+    assert_eq!(image_with(&options, &second)?, digest);
+    for bill in ["sbom.cdx.json", "sbom-starttls.cdx.json"] {
+        ensure!(first.join(bill).exists(), "no {bill}");
+    }
+
+    let registry = Registry::start()?;
+    let version = env!("CARGO_PKG_VERSION");
+    let built = format!("oci:{}:{version}-starttls", first.join("oci").display());
+    run(skopeo()?
+        .args(["copy", "--quiet", "--all", "--dest-tls-verify=false"])
+        .args([&built, &registry.name()]))?;
+    let fetch = paths::kubernetes().join("components/init-container/fetch.sh");
+    run(Command::new("sh")
+        .arg(fetch)
+        .args([&registry.name(), &directory.path().display().to_string()])
+        .arg("--src-tls-verify=false"))?;
+    for (pulled, built) in [
+        ("plugin.wasm", paths::wasm()?),
+        ("libportcullis_starttls.so", paths::starttls()?),
+    ] {
+        let pulled = directory.path().join(pulled);
+        ensure!(fs::read(&pulled)? == fs::read(built)?, "{pulled:?}");
+    }
+    Ok(())
+}
+
+/// What Envoy's own image has is glibc 2.35.
+#[test]
+fn the_module_runs_in_envoys_image() -> Result<()> {
+    let symbols = run(Command::new(paths::on_path("objdump")?)
+        .arg("-T")
+        .arg(paths::starttls()?))?;
+    let versions = symbols.split("GLIBC_2.").skip(1).filter_map(|rest| {
+        let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        digits.parse::<u32>().ok()
+    });
+    let newest = versions.max().context("no versions in what objdump says")?;
+    ensure!(newest <= 35, "it needs glibc 2.{newest}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use super::{
     Manifests,
     manifests::{lacks, list, text},
 };
-use crate::{Error, paths};
+use crate::{Error, paths, tls::Certificate};
 
 /// A container, whose absolute paths are below a directory of its own.
 #[derive(Debug)]
@@ -114,6 +114,10 @@ fn fill(directory: &Path, manifests: &Manifests, volume: &Value) -> Result<(), E
         let data = manifests.object("ConfigMap", name)?.get("data");
         return write_all(directory, data, |_, value| Some(value.as_bytes().to_vec()));
     }
+    if text(volume, "/name") == Some("certificate") {
+        // Its Secret is nobody's manifest.
+        return Certificate::make(directory).map(drop);
+    }
     if let Some(name) = text(volume, "/secret/secretName") {
         let data = manifests.object("Secret", name)?.get("data");
         let items = list(volume, "/secret/items");
@@ -126,6 +130,11 @@ fn fill(directory: &Path, manifests: &Manifests, volume: &Value) -> Result<(), E
     if text(volume, "/name") == Some("filter") {
         let to = directory.join("plugin.wasm");
         fs::copy(paths::wasm()?, &to).map_err(Error::file(to))?;
+        // The image with the module has both.
+        if let Ok(module) = paths::starttls() {
+            let to = directory.join("libportcullis_starttls.so");
+            fs::copy(module, &to).map_err(Error::file(to))?;
+        }
     }
     Ok(())
 }

@@ -18,6 +18,12 @@ use crate::{
 /// Where the filter is in the guard's container: an image volume, or what an init container left.
 const FILTER: &str = "/opt/portcullis/plugin.wasm";
 
+/// Where the module for STARTTLS is, if the image has it.
+const MODULE: &str = "/opt/portcullis/libportcullis_starttls.so";
+
+/// Where the certificate's Secret is mounted, and the file that names what is in it.
+const CERTIFICATE: [&str; 2] = ["/etc/portcullis-tls", "/etc/portcullis/certificate.yaml"];
+
 /// The parts of `base/envoy.yaml` that overlays replace, by the files of `base/settings` that hold
 /// them. Each stands between two comments with its name.
 const SETTINGS: [&str; 4] = [
@@ -33,6 +39,11 @@ const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/add
 /// Where probes and Prometheus ask.
 const STATUS: u16 = 9902;
 const CHAIN: &str = "/filter_chains/0/filters";
+const SOCKET: &str = "/filter_chains/0/transport_socket";
+/// Where a listener under TLS names the file that names its certificate's.
+const TLS_SECRET: &str = "/filter_chains/0/transport_socket/typed_config/common_tls_context/tls_certificate_sds_secret_configs/0/sds_config/path_config_source/path";
+/// The same with STARTTLS.
+const STARTTLS_SECRET: &str = "/filter_chains/0/transport_socket/typed_config/tls_socket_config/common_tls_context/tls_certificate_sds_secret_configs/0/sds_config/path_config_source/path";
 
 /// A file that is made and not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +63,9 @@ pub fn generate() -> Result<Vec<Generated>, Error> {
     let mut elsewhere = webdis.clone();
     set(&mut elsewhere, "/redis_host", json!("redis.example.test"))?;
     let files = [
-        ("base/envoy.yaml", envoy()?),
+        ("base/envoy.yaml", envoy(ClientTls::None)?),
+        ("components/starttls/envoy.yaml", envoy(ClientTls::Ended)?),
+        ("components/starttls/certificate.yaml", certificate()?),
         ("base/resolver/unbound.conf", unbound()?),
         ("base/store/redis.conf", redis()?),
         ("base/store/authorization", authorization(&webdis)?),
@@ -70,13 +83,26 @@ pub fn generate() -> Result<Vec<Generated>, Error> {
     Ok(kept.to_vec())
 }
 
+/// Whether TLS with clients ends in Envoy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientTls {
+    None,
+    Ended,
+}
+
 /// JSON, which is YAML too: a setting that kustomize puts in need not be indented.
-fn envoy() -> Result<String, Error> {
+fn envoy(tls: ClientTls) -> Result<String, Error> {
     let mut tree = template()?;
     let mut more = additions()?;
     let mut listeners = Vec::new();
     for (name, port) in [("smtp", 2525), ("smtp_behind_proxy", 2526)] {
         listeners.push(smtp_listener(&mut tree, name, port)?);
+    }
+    if tls == ClientTls::Ended {
+        let (module, socket) = starttls(&mut tree)?;
+        for listener in &mut listeners {
+            add_starttls(listener, &module, &socket)?;
+        }
     }
     let trusted = "/filter_chains/0/filter_chain_match/direct_source_prefix_ranges";
     if let Some(behind_proxy) = listeners.last_mut() {
@@ -86,6 +112,12 @@ fn envoy() -> Result<String, Error> {
     let mut status = take_named(&mut more, "/listeners", "portcullis_status")?;
     set(&mut status, "/address", listening_at(STATUS))?;
     listeners.push(status);
+    // The last, so that the settings before it are those that the base has, too.
+    if tls == ClientTls::Ended {
+        let mut listener = smtp_listener(&mut tree, "smtps", 2465)?;
+        set(&mut listener, TLS_SECRET, json!(CERTIFICATE[1]))?;
+        listeners.push(listener);
+    }
 
     let clusters = clusters(&mut tree, &mut more)?;
     let secrets = child(&mut more, "secrets")?.take();
@@ -111,6 +143,40 @@ fn smtp_listener(tree: &mut Value, name: &str, port: u16) -> Result<Value, Error
     set(&mut proxy, "/typed_config/cluster", setting("server.json"))?;
     set(&mut listener, CHAIN, json!([wasm, proxy]))?;
     Ok(listener)
+}
+
+/// The module and the transport socket of the listener that has them.
+fn starttls(tree: &mut Value) -> Result<(Value, Value), Error> {
+    let mut listener = take_named(tree, LISTENERS, "smtp_starttls")?;
+    let mut module = take_named(&mut listener, CHAIN, "portcullis.starttls")?;
+    let file = "/typed_config/dynamic_module_config/module/local/filename";
+    set(&mut module, file, json!(MODULE))?;
+    set(&mut listener, STARTTLS_SECRET, json!(CERTIFICATE[1]))?;
+    let socket = listener.pointer_mut(SOCKET).map(Value::take);
+    let socket = socket.ok_or_else(|| Error::Template {
+        pointer: SOCKET.into(),
+    })?;
+    Ok((module, socket))
+}
+
+fn add_starttls(listener: &mut Value, module: &Value, socket: &Value) -> Result<(), Error> {
+    let lacks = |pointer: &str| Error::Template {
+        pointer: pointer.into(),
+    };
+    let filters = listener.pointer_mut(CHAIN).and_then(Value::as_array_mut);
+    let filters = filters.ok_or_else(|| lacks(CHAIN))?;
+    filters.insert(0, module.clone());
+    let chain = listener.pointer_mut("/filter_chains/0");
+    let chain = chain.ok_or_else(|| lacks("/filter_chains/0"))?;
+    *child(chain, "transport_socket")? = socket.clone();
+    Ok(())
+}
+
+/// The file that names the certificate's files, as they are in a mounted Secret.
+fn certificate() -> Result<String, Error> {
+    let path = paths::certificate_yaml();
+    let text = made_from("envoy/tls/certificate.yaml", &read(&path)?);
+    replace(&path, text, "target/tls", CERTIFICATE[0])
 }
 
 /// The address is a setting, behind which `"ipv4_compat": true` may stand: Envoy takes that with `::`

@@ -22,6 +22,7 @@ use crate::{
 };
 
 const CONFIGURATION: &str = "/etc/portcullis/envoy.yaml";
+const CERTIFICATE: &str = "/etc/portcullis/certificate.yaml";
 const SOCKET: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
 
 /// What the names of the cluster lead to here.
@@ -99,16 +100,22 @@ impl Replica {
         services: &Services,
     ) -> Result<Container, Error> {
         let container = Container::of(manifests, "Deployment", "portcullis", "envoy")?;
-        let configuration = container.read(CONFIGURATION)?;
-        let path = container.path(CONFIGURATION);
-        let tree = serde_saphyr::from_str(&configuration);
-        let mut tree: Value = tree.map_err(|error| Error::Content {
-            path: path.clone(),
-            reason: error.to_string(),
+        rewrite(&container, CONFIGURATION, |tree| {
+            localise(tree, &container, address, services)
         })?;
-        localise(&mut tree, &container, address, services)?;
-        fs::write(&path, format!("{tree:#}\n")).map_err(Error::file(path))?;
+        if container.path(CERTIFICATE).exists() {
+            rewrite(&container, CERTIFICATE, |tree| {
+                place_files(tree, &container);
+                Ok(())
+            })?;
+        }
         Ok(container)
+    }
+
+    /// Where an absolute path of its container is here.
+    #[must_use]
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.container.path(inside)
     }
 
     /// The address and port of one of its ports, by its name.
@@ -161,6 +168,22 @@ impl Replica {
         command.env("PORTCULLIS_DRAIN_SETTLE", "1");
         Process::start("drain.sh", command, &self.container.path("drain.log"))
     }
+}
+
+/// Changes one of a container's files that are YAML.
+fn rewrite(
+    container: &Container,
+    inside: &str,
+    change: impl FnOnce(&mut Value) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let path = container.path(inside);
+    let tree = serde_saphyr::from_str(&container.read(inside)?);
+    let mut tree: Value = tree.map_err(|error| Error::Content {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
+    change(&mut tree)?;
+    fs::write(&path, format!("{tree:#}\n")).map_err(Error::file(path))
 }
 
 /// Puts a pod's configuration on one loopback address, and this machine's services in the place of

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes plugin.wasm out of an OCI image.
+# Takes plugin.wasm out of an OCI image, and the module for STARTTLS if it has one.
 #
 #   fetch.sh IMAGE DIRECTORY [SKOPEO OPTIONS...]
 #
@@ -15,7 +15,9 @@ trap 'rm -rf "$work"' EXIT
 skopeo copy --quiet "$@" "$image" "dir:$work"
 # The image has one layer; what is no layer is no archive either.
 for file in "$work"/*; do
-    tar -xzf "$file" -C "$directory" plugin.wasm 2>/dev/null || true
+    for name in plugin.wasm libportcullis_starttls.so; do
+        tar -xzf "$file" -C "$directory" "$name" 2>/dev/null || true
+    done
 done
 [ -s "$directory/plugin.wasm" ] || {
     echo "fetch.sh: $image has no plugin.wasm" >&2
