@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) const READY: &str = "portcullis.starttls";
 /// Its value: the module can answer STARTTLS, too, if nothing but that has come.
 const ANSWERS: &str = "answers";
+/// Another one: it should be able to switch, and is not.
+const UNAVAILABLE: &str = "unavailable";
 /// Filter state by which the guard asks for the switch. Envoy puts `wasm.` before the names of
 /// properties that a proxy-wasm filter sets.
 pub(crate) const ASKED: &str = "wasm.portcullis.starttls";
@@ -78,6 +80,7 @@ impl Listener {
         }
         if self.lacks_socket.load(Ordering::Relaxed) {
             connection.count(Counter::NotThere);
+            connection.set_state(READY, UNAVAILABLE);
             return;
         }
         connection.set_state(READY, ANSWERS);

@@ -213,6 +213,7 @@ pub(crate) fn carrier() -> Carrier {
     let tells = |path| property(path).filter(|value| !value.is_empty());
     match tells("filter_state\0portcullis.starttls").as_deref() {
         Some(b"answers") => Carrier::Switchable(Voice::Host),
+        Some(b"unavailable") => Carrier::Unavailable,
         Some(_) => Carrier::Switchable(Voice::Server),
         None if tells("connection\0tls_version").is_some() => Carrier::Tls,
         None => Carrier::Cleartext,

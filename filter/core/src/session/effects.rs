@@ -33,6 +33,8 @@ pub enum Carrier {
     Cleartext,
     /// Cleartext, and the host can start TLS ([`Transport::StartTls`]).
     Switchable(Voice),
+    /// Cleartext; the host should be able to start TLS, and cannot.
+    Unavailable,
     /// TLS that ends before the guard.
     Tls,
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  Cleartext: nobody here ends TLS; the policy says whether the server may
+//!  Unavailable: somebody should, and cannot; nor may the server
 //!
 //!     +----STARTTLS, and the host says the 220-----+
 //!     |                                            v
@@ -30,6 +31,8 @@ pub(super) enum Tls {
     Cleartext,
     /// In cleartext; the host can start TLS.
     Offered(Voice),
+    /// In cleartext; the host should be able to start TLS, and cannot.
+    Unavailable,
     /// In cleartext; the client has authenticated, which the server would not forget.
     TooLate,
     /// STARTTLS was taken, its reply is still to come.
@@ -50,6 +53,7 @@ impl Session {
         self.tls = match carrier {
             Carrier::Cleartext => Tls::Cleartext,
             Carrier::Switchable(voice) => Tls::Offered(voice),
+            Carrier::Unavailable => Tls::Unavailable,
             Carrier::Tls => Tls::Implicit,
         };
     }
@@ -124,6 +128,7 @@ impl Session {
                 (b"", LineEnd::Crlf | LineEnd::Lf) => TlsReply::Ready,
                 _ => TlsReply::Parameter,
             }),
+            (Verb::StartTls, Tls::Unavailable) => Some(TlsReply::Unavailable),
             (Verb::StartTls, _) => Some(TlsReply::TooLate),
             // Nothing of these depends on what was said before TLS.
             (Verb::Ehlo | Verb::Helo | Verb::Lhlo, _) => None,

@@ -67,6 +67,8 @@ pub enum TlsReply {
     Parameter,
     /// There is no STARTTLS here.
     NotHere,
+    /// There should be, but TLS cannot be started (RFC 3207 section 4).
+    Unavailable,
     /// TLS is active already, or the client has authenticated without it.
     TooLate,
     /// What was said before TLS is forgotten, EHLO included.
@@ -81,6 +83,7 @@ impl TlsReply {
             Self::Ready => "220 2.0.0 Ready to start TLS\r\n",
             Self::Parameter => "501 5.5.4 STARTTLS takes no parameter\r\n",
             Self::NotHere => "502 5.5.1 STARTTLS not available\r\n",
+            Self::Unavailable => "454 4.7.0 TLS not available due to temporary reason\r\n",
             Self::TooLate => "503 5.5.1 Too late for STARTTLS\r\n",
             Self::HelloFirst => "503 5.5.1 Send EHLO again, TLS makes a new start\r\n",
         }

@@ -65,9 +65,9 @@ envoy! {
         0
     }
     fn envoy_dynamic_module_callback_network_set_filter_state_bytes(
-        _filter: *mut c_void, key: Buffer, _value: Buffer
+        _filter: *mut c_void, key: Buffer, value: Buffer
     ) -> bool {
-        tell(format!("state {}", text(key)));
+        tell(format!("state {} {}", text(key), text(value)));
         true
     }
     fn envoy_dynamic_module_callback_network_get_filter_state_typed(
@@ -171,7 +171,7 @@ fn a_connection_is_switched_and_leaves_nothing_behind() {
     ENVOY.with_borrow_mut(|envoy| envoy.has_socket = true);
     let config = configure();
     let filter = connect(config);
-    assert_eq!(told(), ["state portcullis.starttls"]);
+    assert_eq!(told(), ["state portcullis.starttls answers"]);
     assert_eq!(read(filter, 6), CONTINUE);
     envoy_dynamic_module_on_network_filter_write(handle(), filter, 6, false);
     envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark(handle(), filter);
@@ -253,7 +253,8 @@ fn a_listener_that_cannot_start_tls_is_told_of_once() {
     }
     told();
     connect(config);
-    assert_eq!(told(), ["count 7 1"], "it is not offered any more");
+    let expected = ["count 7 1", "state portcullis.starttls unavailable"];
+    assert_eq!(told(), expected, "it is not offered any more");
 }
 
 #[test]

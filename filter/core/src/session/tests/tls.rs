@@ -354,3 +354,23 @@ fn the_host_does_not_answer_before_the_server_has() {
         format!("250 a\r\n{READY}")
     );
 }
+
+#[test]
+fn where_tls_should_be_and_is_not_the_client_may_try_later() {
+    for policy in ["{}", r#"{"starttls":"hide"}"#, r#"{"mode":"observe"}"#] {
+        let mut talk = greeted(policy, Carrier::Unavailable);
+        talk.client(EHLO);
+        assert_eq!(
+            talk.server("250-mx\r\n250-STARTTLS\r\n250 DSN\r\n"),
+            "250-mx\r\n250 DSN\r\n",
+            "{policy}"
+        );
+        let pipelined = "MAIL FROM:<>\r\nSTARTTLS\r\nRSET\r\n";
+        assert_eq!(talk.client(pipelined), "MAIL FROM:<>\r\nNOOP\r\nRSET\r\n");
+        assert_eq!(
+            talk.server("250 mail\r\n250 noop\r\n250 rset\r\n"),
+            "250 mail\r\n454 4.7.0 TLS not available due to temporary reason\r\n250 rset\r\n"
+        );
+        assert!(talk.session.takes_starttls(b"STARTTLS\r\n").is_none());
+    }
+}
