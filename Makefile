@@ -39,7 +39,7 @@ FLEET ?= off
 STARTTLS ?= off
 ##= HOST=envoy: run: envoy, or sim for machines without Envoy
 HOST ?= envoy
-##= DEMO_ARGS=: demo: flags of portcullis-demo, such as --bots 50
+##= DEMO_ARGS=: demo: flags of portcullis-demo, such as --bots 50 or --starttls
 DEMO_ARGS ?=
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -89,7 +89,7 @@ run: wasm build $(if $(filter off,$(STARTTLS)),,starttls setup-tls) $(if $(filte
 		$(if $(UPSTREAM),--upstream '$(UPSTREAM)') $(if $(POLICY),--policy '$(POLICY)')
 
 .PHONY: demo
-demo: wasm build setup-envoy ## play the attack without and with the guard
+demo: wasm build setup-envoy $(if $(findstring --starttls,$(DEMO_ARGS)),starttls setup-tls) ## play the attack without and with the guard
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-demo' $(DEMO_ARGS)
 
 .PHONY: bar-attack

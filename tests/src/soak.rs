@@ -77,7 +77,7 @@ pub struct Plan {
 pub fn session(from: IpAddr, plan: Plan, tls: &TlsClient) -> Result<(), Error> {
     let Plan { to, begin, message } = plan;
     let client = Client::connect_from(from, to)?;
-    let mut client = match begin {
+    let client = match begin {
         Begin::Connect | Begin::ConnectAndTwoMore => {
             let mut client = client.handshake(tls)?;
             expect(220, client.reply()?)?;
@@ -90,10 +90,26 @@ pub fn session(from: IpAddr, plan: Plan, tls: &TlsClient) -> Result<(), Error> {
         Begin::StartTls => {
             let mut client = client;
             expect(220, client.reply()?)?;
-            expect(250, client.command("EHLO client.example.org")?)?;
-            client.starttls(tls)?
+            switch(client, tls)?
         }
     };
+    deliver(client, message)
+}
+
+/// Takes a client that was greeted to TLS.
+///
+/// # Errors
+/// As [`session`].
+pub fn switch(mut client: Client, tls: &TlsClient) -> Result<Client, Error> {
+    expect(250, client.command("EHLO client.example.org")?)?;
+    client.starttls(tls)
+}
+
+/// The rest of a session.
+///
+/// # Errors
+/// As [`session`].
+pub fn deliver(mut client: Client, message: Message) -> Result<(), Error> {
     for (command, code) in [
         ("EHLO client.example.org", 250),
         ("MAIL FROM:<sender@example.org>", 250),

@@ -18,6 +18,7 @@ use rustls::{
 };
 
 use tempfile::TempDir;
+use tokio_rustls::TlsConnector;
 
 use crate::{Error, paths};
 
@@ -240,14 +241,19 @@ impl TlsClient {
         }
     }
 
+    /// The same for connections of tokio.
+    #[must_use]
+    pub fn connector(&self) -> TlsConnector {
+        Arc::clone(&self.config).into()
+    }
+
     /// Does the handshake on a connection.
     ///
     /// # Errors
     /// [`Error::Smtp`] if it fails.
     pub fn handshake(&self, mut socket: TcpStream) -> Result<Wire, Error> {
         let mut shake = || {
-            let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
-            let connection = ClientConnection::new(Arc::clone(&self.config), name);
+            let connection = ClientConnection::new(Arc::clone(&self.config), server_name()?);
             let mut connection = connection.map_err(io::Error::other)?;
             while connection.is_handshaking() {
                 connection.complete_io(&mut socket)?;
@@ -263,6 +269,11 @@ impl Default for TlsClient {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The name that clients ask for.
+pub(crate) fn server_name() -> io::Result<ServerName<'static>> {
+    ServerName::try_from(NAME).map_err(io::Error::other)
 }
 
 type Builder = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;

@@ -6,22 +6,70 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use portcullis_tests::{
     deadline::{PATIENCE, Seen, wait_for},
     envoy::{ClientTls, EnvoyConfig, Guard},
     host_sim::Mta,
     paths,
+    process::raise_open_files,
     smtp::Client,
-    soak::{Begin, Message, Plan, client_address, session, sessions},
+    soak::{Begin, Message, Plan, client_address, deliver, session, sessions, switch},
+    stand::starttls,
     tls::{Certificate, TlsClient},
 };
 
 const OPEN: &str = "server.total_connections";
 
+/// A thousand sessions are open, ask for TLS at once and deliver at once.
+#[test]
+fn a_thousand_sessions_in_parallel_fail_nobody() -> Result<()> {
+    const SESSIONS: usize = 1000;
+    raise_open_files()?;
+    let mut mta = Mta::answering("550 5.1.1 No such user").start()?;
+    let config = EnvoyConfig::before(mta.address(), Guard::with_defaults()?);
+    let envoy = config.client_tls(starttls()?).start()?;
+    let greeted = |number| -> Result<Client> {
+        let mut client = Client::connect_from(client_address(number), envoy.address())?;
+        ensure!(client.reply()?.code == 220);
+        Ok(client)
+    };
+    let open: Vec<Client> = (0..SESSIONS).map(greeted).collect::<Result<_>>()?;
+    let counted = envoy.admin().stat("wasmcustom.portcullis_sessions_open")?;
+    assert_eq!(counted, SESSIONS as u64);
+    let tls = TlsClient::new();
+    let failed: Vec<_> = thread::scope(|scope| {
+        let run = |client| {
+            let tls = &tls;
+            scope.spawn(move || deliver(switch(client, tls)?, Message::Usual))
+        };
+        let threads: Vec<_> = open.into_iter().map(run).collect();
+        let ended = threads.into_iter().map(|thread| match thread.join() {
+            Ok(ended) => ended.map_err(anyhow::Error::from),
+            Err(_) => Err(anyhow!("a client panicked")),
+        });
+        ended.filter_map(Result::err).collect()
+    });
+    ensure!(
+        failed.is_empty(),
+        "{} failed: {:?}",
+        failed.len(),
+        failed.first()
+    );
+    let stats = mta.stats()?;
+    assert_eq!(stats.messages, SESSIONS as u64);
+    // Two EHLOs, MAIL, RCPT, DATA and QUIT: of STARTTLS the server hears nothing.
+    assert_eq!(stats.commands, 6 * SESSIONS as u64);
+    let switched = "dynamicmodulescustom.portcullis_starttls_switched_total";
+    assert_eq!(envoy.admin().stat(switched)?, SESSIONS as u64);
+    let traps = envoy.traps()?;
+    ensure!(traps.is_empty(), "{traps:#?}");
+    Ok(())
+}
+
 #[test]
 fn hundreds_of_sessions_and_a_new_certificate_among_them_fail_nobody() -> Result<()> {
-    let mut mta = Mta::answering("550 5.1.1 No such user").start()?;
+    let mta = Mta::answering("550 5.1.1 No such user").start()?;
     let certificate = Certificate::temporary()?;
     let tls = ClientTls::StartTls {
         module: paths::starttls()?,
@@ -44,9 +92,6 @@ fn hundreds_of_sessions_and_a_new_certificate_among_them_fail_nobody() -> Result
         failed.len(),
         failed.first()
     );
-
-    // Two EHLOs, MAIL, RCPT, DATA and QUIT: of STARTTLS the server hears nothing.
-    assert_eq!(mta.stats()?.commands, 200 * 6);
 
     // A session that has its certificate keeps it; those that come later see the new one.
     let old = certificate.read()?;

@@ -1,17 +1,16 @@
 //! The attackers: each session guesses names in groups of five, RSET between them, until its names
 //! are used up or it is cut.
 
-use std::{
-    fmt::Write as _,
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{fmt::Write as _, io, net::Ipv4Addr, sync::Arc};
 
 use indicatif::ProgressBar;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{options::Options, wire::Wire};
+use super::{
+    options::Options,
+    wire::{Server, Wire},
+};
+use crate::tls::TlsClient;
 
 /// Names guessed in one transaction, as the bots of the field do.
 const GROUP: u32 = 5;
@@ -62,7 +61,7 @@ impl Bot {
 /// Lets all bots loose on a server.
 pub(super) async fn attack(
     options: &Options,
-    server: SocketAddr,
+    server: &Server,
     progress: &ProgressBar,
 ) -> io::Result<Vec<Bot>> {
     let at_once = Arc::new(Semaphore::new(options.at_once as usize));
@@ -78,13 +77,14 @@ pub(super) async fn attack(
                 progress: progress.clone(),
             };
             let (at_once, opening) = (Arc::clone(&at_once), Arc::clone(&opening));
+            let server = server.clone();
             running.spawn(async move {
                 let _turn = at_once.acquire_owned().await.map_err(io::Error::other)?;
                 let door = opening.acquire_owned().await.map_err(io::Error::other)?;
-                let (mut wire, greeting) = Wire::knock(address(bot), server).await?;
+                let (mut wire, greeting) = Wire::knock(address(bot), server.address).await?;
                 drop(door);
                 let session = match greeting {
-                    Some(220) => guesser.run(wire).await?,
+                    Some(220) => guesser.run(wire, server.tls.as_ref()).await?,
                     Some(421) => guesser.refused(&mut wire).await?,
                     Some(code) => return Err(io::Error::other(format!("greeted with {code}"))),
                     // Its client was listed before the server had greeted it.
@@ -128,11 +128,11 @@ impl Guesser {
         Session { guesses, end }
     }
 
-    async fn run(self, mut wire: Wire) -> io::Result<Session> {
-        let greeted = self.greet(&mut wire).await?;
-        if let Some(end) = greeted {
-            return Ok(self.ended(0, end));
-        }
+    async fn run(self, wire: Wire, tls: Option<&TlsClient>) -> io::Result<Session> {
+        let mut wire = match self.greet(wire, tls).await? {
+            Greeted::Yes(wire) => wire,
+            Greeted::No(end) => return Ok(self.ended(0, end)),
+        };
         let mut guesses = 0;
         while guesses < self.names {
             let group = GROUP.min(self.names - guesses);
@@ -157,15 +157,41 @@ impl Guesser {
         })
     }
 
-    /// Says EHLO; how the session ended, if it did.
-    async fn greet(&self, wire: &mut Wire) -> io::Result<Option<End>> {
-        if wire.send(b"EHLO bot.example.org\r\n").await.is_err() {
+    /// Says EHLO, and switches to TLS first if that is wanted. Anywhere in that the bot may be
+    /// listed by another session of its own.
+    async fn greet(&self, mut wire: Wire, tls: Option<&TlsClient>) -> io::Result<Greeted> {
+        const EHLO: &str = "EHLO bot.example.org";
+        if let Some(end) = self.ask(&mut wire, EHLO, 250).await? {
+            return Ok(Greeted::No(end));
+        }
+        let Some(tls) = tls else {
+            return Ok(Greeted::Yes(wire));
+        };
+        if let Some(end) = self.ask(&mut wire, "STARTTLS", 220).await? {
+            return Ok(Greeted::No(end));
+        }
+        wire = match wire.handshake(tls).await {
+            Ok(wire) => wire,
+            Err(error) if is_end(&error) => return Ok(Greeted::No(End::CutSilently)),
+            Err(error) => return Err(error),
+        };
+        let end = self.ask(&mut wire, EHLO, 250).await?;
+        Ok(end.map_or(Greeted::Yes(wire), Greeted::No))
+    }
+
+    /// Says a command; how the session ended, if it did.
+    async fn ask(&self, wire: &mut Wire, command: &str, code: u16) -> io::Result<Option<End>> {
+        if wire
+            .send(format!("{command}\r\n").as_bytes())
+            .await
+            .is_err()
+        {
             return Ok(Some(End::CutSilently));
         }
         match reply_or_end(wire).await? {
-            Some(250) => Ok(None),
+            Some(good) if good == code => Ok(None),
             Some(421) => Ok(Some(self.after_last_word(wire).await?)),
-            Some(code) => Err(io::Error::other(format!("EHLO: got {code}"))),
+            Some(other) => Err(io::Error::other(format!("{command}: got {other}"))),
             None => Ok(Some(End::CutSilently)),
         }
     }
@@ -220,6 +246,13 @@ impl Guesser {
     }
 }
 
+/// Whether a session may go on.
+#[derive(Debug)]
+enum Greeted {
+    Yes(Wire),
+    No(End),
+}
+
 /// What a group of guesses brought.
 #[derive(Debug)]
 enum Answers {
@@ -229,12 +262,19 @@ enum Answers {
     Cut { answered: u32, end: End },
 }
 
-/// A reset is an end too, the rudest one.
 async fn reply_or_end(wire: &mut Wire) -> io::Result<Option<u16>> {
     match wire.reply().await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+        Err(error) if is_end(&error) => Ok(None),
         other => other,
     }
+}
+
+/// A reset is an end too, the rudest one, and so is TLS that ends without a word.
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+    )
 }
 
 /// The bot's own address: 127.20.0.1 and on.

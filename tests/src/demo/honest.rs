@@ -1,17 +1,12 @@
 //! The honest senders, with the habits of real ones: each message counts as delivered once the
 //! server has taken it over with its 250.
 
-use std::{
-    fmt::Write as _,
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{fmt::Write as _, io, net::Ipv4Addr, sync::Arc};
 
 use indicatif::ProgressBar;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::wire::Wire;
+use super::wire::{Server, Wire};
 
 /// Honest sessions that run at once.
 const AT_ONCE: usize = 8;
@@ -44,13 +39,14 @@ enum Habit {
 /// Delivers `messages` and returns how many the server took, with the first few failures.
 pub(super) async fn deliver(
     messages: u32,
-    server: SocketAddr,
+    server: &Server,
     progress: &ProgressBar,
 ) -> io::Result<(u32, Vec<String>)> {
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     for (sender, habit) in (0..).zip(plan(messages)) {
         let at_once = Arc::clone(&at_once);
+        let server = server.clone();
         running.spawn(async move {
             let _turn = at_once.acquire_owned().await.map_err(io::Error::other)?;
             io::Result::Ok(
@@ -58,7 +54,7 @@ pub(super) async fn deliver(
                     habit,
                     delivered: 0,
                 }
-                .run(sender, server)
+                .run(sender, &server)
                 .await,
             )
         });
@@ -113,14 +109,14 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(mut self, number: u16, server: SocketAddr) -> (Self, io::Result<()>) {
+    async fn run(mut self, number: u16, server: &Server) -> (Self, io::Result<()>) {
         let result = self.converse(number, server).await;
         (self, result)
     }
 
-    async fn converse(&mut self, number: u16, server: SocketAddr) -> io::Result<()> {
-        let mut wire = Wire::open(address(number), server).await?;
-        wire.expect("EHLO mail.example.com", 250).await?;
+    async fn converse(&mut self, number: u16, server: &Server) -> io::Result<()> {
+        let wire = Wire::open(address(number), server.address).await?;
+        let mut wire = wire.greet("mail.example.com", server.tls.as_ref()).await?;
         match self.habit {
             Habit::Single => self.step_by_step(&mut wire, &[("alice", 250)]).await?,
             Habit::Several(messages) => {

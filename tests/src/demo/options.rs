@@ -27,6 +27,9 @@ pub struct Options {
     /// Envoy's worker threads.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
+    /// With the guard, bots and senders come under TLS, by STARTTLS.
+    #[arg(long)]
+    pub starttls: bool,
 }
 
 /// What the mail server says of a name it does not know.

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -13,10 +12,13 @@ use super::{
     bots::{self, Bot, End},
     honest,
     options::Options,
+    wire::Server,
 };
 use crate::{
-    envoy::{EnvoyConfig, Guard},
+    envoy::{ClientTls, EnvoyConfig, Guard},
     host_sim::{Mta, MtaStats},
+    stand::starttls,
+    tls::TlsClient,
 };
 
 /// What one performance brought.
@@ -51,17 +53,29 @@ pub struct Outcome {
 /// The mail server alone.
 pub(super) async fn without_guard(options: &Options) -> Result<Outcome> {
     let mut mta = Mta::answering(options.reply.text()).start()?;
-    let played = play(options, "without guard", mta.address()).await?;
+    let server = Server {
+        address: mta.address(),
+        tls: None,
+    };
+    let played = play(options, "without guard", &server).await?;
     Ok(played.outcome(mta.stats()?))
 }
 
 /// The same server behind Envoy and the filter with its default policy.
 pub(super) async fn with_guard(options: &Options) -> Result<Outcome> {
     let mut mta = Mta::answering(options.reply.text()).start()?;
-    let envoy = EnvoyConfig::before(mta.address(), Guard::with_defaults()?)
-        .workers(options.workers.into())
-        .start()?;
-    let played = play(options, "with guard", envoy.address()).await?;
+    let config = EnvoyConfig::before(mta.address(), Guard::with_defaults()?);
+    let (tls, client) = match options.starttls {
+        true => (starttls()?, Some(TlsClient::new())),
+        false => (ClientTls::None, None),
+    };
+    let config = config.client_tls(tls).workers(options.workers.into());
+    let envoy = config.start()?;
+    let server = Server {
+        address: envoy.address(),
+        tls: client,
+    };
+    let played = play(options, "with guard", &server).await?;
     drop(envoy);
     Ok(played.outcome(mta.stats()?))
 }
@@ -75,7 +89,7 @@ struct Played {
     took: Duration,
 }
 
-async fn play(options: &Options, title: &'static str, server: SocketAddr) -> Result<Played> {
+async fn play(options: &Options, title: &'static str, server: &Server) -> Result<Played> {
     let progress = progress_bar(options.guesses(), title)?;
     let start = Instant::now();
     let attack = bots::attack(options, server, &progress);

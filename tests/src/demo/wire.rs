@@ -1,24 +1,39 @@
 //! SMTP from the client's side, many sessions at once.
 
 use std::{
-    io,
+    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpSocket, TcpStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpSocket,
     time::timeout,
 };
+
+use crate::tls::{TlsClient, server_name};
 
 /// How long one reply may take; far above what the servers need, so that only a hang trips it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where sessions go, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    /// Whether they switch to TLS, and how.
+    pub(super) tls: Option<TlsClient>,
+}
+
+/// A connection, in cleartext or under TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Stream for T {}
+
 /// A session with a mail server.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     line: String,
 }
 
@@ -38,16 +53,45 @@ impl Wire {
         let stream = in_time(socket.connect(to)).await?;
         stream.set_nodelay(true)?;
         let mut wire = Self {
-            stream: BufReader::new(stream),
+            stream: BufReader::new(Box::new(stream)),
             line: String::new(),
         };
         let greeting = wire.reply().await?;
         Ok((wire, greeting))
     }
 
+    /// Does the handshake, once the server has agreed to STARTTLS.
+    pub(super) async fn handshake(self, tls: &TlsClient) -> io::Result<Self> {
+        if !self.stream.buffer().is_empty() {
+            return Err(io::Error::other("cleartext behind the reply to STARTTLS"));
+        }
+        let clear = self.stream.into_inner();
+        let stream = in_time(tls.connector().connect(server_name()?, clear)).await?;
+        Ok(Self {
+            stream: BufReader::new(Box::new(stream)),
+            line: self.line,
+        })
+    }
+
+    /// Says EHLO, and switches to TLS first if that is wanted.
+    pub(super) async fn greet(mut self, name: &str, tls: Option<&TlsClient>) -> io::Result<Self> {
+        let ehlo = format!("EHLO {name}");
+        self.expect(&ehlo, 250).await?;
+        if let Some(tls) = tls {
+            self.expect("STARTTLS", 220).await?;
+            self = self.handshake(tls).await?;
+            self.expect(&ehlo, 250).await?;
+        }
+        Ok(self)
+    }
+
     /// Sends the bytes in one write.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        in_time(self.stream.get_mut().write_all(bytes)).await
+        let send = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        in_time(send).await
     }
 
     /// Reads one reply, of however many lines; `None` is the end of the stream.
