@@ -177,6 +177,8 @@ families! {
     LedgerLost: Counter "ledger_lost_total" Tag::None,
     /// What each worker keeps in mind, all of them together.
     Tables: Gauge "table_entries" Tag::Word("table", &["clients", "dnsbl", "unknown"]),
+    /// Entries of those tables that made room for others.
+    Evicted: Counter "table_evicted_total" Tag::Word("table", &["dnsbl", "unknown"]),
     /// Workers that hold an attack to be under way.
     Attack: Gauge "attack_workers" Tag::None,
     /// Attacks begun.
@@ -185,6 +187,8 @@ families! {
     AttacksOver: Counter "attacks_over_total" Tag::None,
     /// Questions about clients.
     DnsblQuestions: Counter "dnsbl_questions_total" Tag::Site,
+    /// Answers that were at hand, so that no question was asked.
+    DnsblRecalled: Counter "dnsbl_recalled_total" Tag::Site,
     /// Questions about test points.
     DnsblTests: Counter "dnsbl_tests_total" Tag::Site,
     /// Answers that have the client.
@@ -197,6 +201,8 @@ families! {
     DnsblFaults: Counter "dnsbl_faults_total" Tag::Word("fault", &crate::dnsbl::Fault::NAMES),
     /// How long answers took.
     DnsblLatency: Histogram "dnsbl_answer_ms" Tag::Site,
+    /// Workers that use a site.
+    DnsblSites: Gauge "dnsbl_site_workers" Tag::Site,
     /// Times a site came into use on a worker.
     DnsblSiteOn: Counter "dnsbl_site_on_total" Tag::Site,
     /// Times a site was given up.

@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     commands: Commands,
     /// Entries in this worker's tables as the host knows of them.
     tables: [i64; 3],
+    /// Sites that this worker uses as the host knows of them.
+    sites: Vec<i64>,
 }
 
 impl Metrics {
@@ -41,6 +43,7 @@ impl Metrics {
                 Tag::Site => zones.domains().for_each(define),
             }
         }
+        metrics.sites = vec![0; zones.len()];
         metrics
     }
 
@@ -93,6 +96,18 @@ impl Metrics {
         for (index, (now, before)) in tables.into_iter().zip(told).enumerate() {
             self.step_at(Family::Tables, index, now - before);
         }
+    }
+
+    /// Tells which sites this worker uses now; none behind the last one that is told.
+    pub(crate) fn tell_sites(&mut self, in_use: impl Iterator<Item = bool>) {
+        let mut in_use = in_use.fuse();
+        let mut sites = std::mem::take(&mut self.sites);
+        for (index, told) in sites.iter_mut().enumerate() {
+            let now = in_use.next().unwrap_or_default().into();
+            let before = std::mem::replace(told, now);
+            self.step_at(Family::DnsblSites, index, now - before);
+        }
+        self.sites = sites;
     }
 
     /// Sets a gauge, or adds a sample to a histogram.

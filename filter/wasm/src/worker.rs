@@ -296,13 +296,13 @@ impl Worker {
     /// Once a second: counts what was kept to be counted, and part of what all workers remember.
     pub(crate) fn take_stock(&mut self) {
         let Some(now) = self.watch.as_ref().map(|watch| watch.now()) else {
-            return self.metrics.count_commands();
+            return self.count_kept();
         };
         if self.took_stock == now {
             return;
         }
         self.took_stock = now;
-        self.metrics.count_commands();
+        self.count_kept();
         let unknown = self.watch.as_ref().map_or(0, |watch| watch.remembered());
         let tables = [self.roster.clients(), self.lookups.remembered(), unknown];
         self.metrics.tell_tables(tables);
@@ -315,6 +315,20 @@ impl Worker {
                 self.metrics.count(Family::Expired, census.expired);
             }
         }
+    }
+
+    /// Counts what was kept to be counted, and tells which sites are in use.
+    fn count_kept(&mut self) {
+        self.metrics.count_commands();
+        let tally = self.lookups.take_tally();
+        for (zone, count) in tally.recalled.into_iter().enumerate() {
+            self.metrics.count_at(Family::DnsblRecalled, zone, count);
+        }
+        let names = self.watch.as_ref().map_or(0, |watch| watch.take_evicted());
+        for (table, count) in [tally.evicted, names].into_iter().enumerate() {
+            self.metrics.count_at(Family::Evicted, table, count);
+        }
+        self.metrics.tell_sites(self.lookups.in_use());
     }
 
     /// Takes note of a tick; the connections whose time has come.
@@ -374,8 +388,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.metrics.count_commands();
+        self.count_kept();
         self.metrics.tell_tables([0; 3]);
+        self.metrics.tell_sites(std::iter::empty());
         let attacked = |watch: &Rc<Watch>| watch.alert() == Alert::Attack;
         if self.watch.as_ref().is_some_and(attacked) {
             self.metrics.step(Family::Attack, -1);

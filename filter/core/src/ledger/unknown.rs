@@ -20,6 +20,7 @@ pub struct Unknown {
     remember: Remember,
     ttl: u32,
     names: LruCache<Box<[u8]>, (u32, Heard)>,
+    evicted: u32,
 }
 
 impl Unknown {
@@ -33,7 +34,13 @@ impl Unknown {
             remember,
             ttl,
             names,
+            evicted: 0,
         }
+    }
+
+    /// How many that were still believed have made room for others since this was last asked.
+    pub fn take_evicted(&mut self) -> u32 {
+        std::mem::take(&mut self.evicted)
     }
 
     /// Names in memory, be it that they are no longer believed.
@@ -52,7 +59,12 @@ impl Unknown {
     pub fn hear(&mut self, name: &[u8], heard: Heard, now: u32) {
         match (heard, self.remember) {
             (Heard::Unknown, _) | (Heard::UnknownForNow, Remember::All) => {
-                self.names.put(name.into(), (now, heard));
+                let gone = self.names.push(name.into(), (now, heard));
+                // What comes back may also be what was known of this very name.
+                let gone = gone.filter(|(other, _)| **other != *name);
+                if gone.is_some_and(|(_, (since, _))| self.is_fresh(since, now)) {
+                    self.evicted = self.evicted.saturating_add(1);
+                }
             }
             (Heard::Known, _) => {
                 self.names.pop(name);
@@ -65,10 +77,14 @@ impl Unknown {
     /// stay for longer.
     pub fn get(&mut self, name: &[u8], now: u32) -> Option<Heard> {
         let (since, heard) = self.names.get(name).copied()?;
-        let fresh = now.checked_sub(since).is_some_and(|age| age < self.ttl);
+        let fresh = self.is_fresh(since, now);
         if !fresh {
             self.names.pop(name);
         }
         fresh.then_some(heard)
+    }
+
+    fn is_fresh(&self, since: u32, now: u32) -> bool {
+        now.checked_sub(since).is_some_and(|age| age < self.ttl)
     }
 }

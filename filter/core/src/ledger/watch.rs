@@ -83,6 +83,13 @@ impl Watch {
         self.unknown.borrow().as_ref().map_or(0, Unknown::len)
     }
 
+    /// How many of them have made room for others since this was last asked.
+    #[must_use]
+    pub fn take_evicted(&self) -> u32 {
+        let mut unknown = self.unknown.borrow_mut();
+        unknown.as_mut().map_or(0, Unknown::take_evicted)
+    }
+
     /// How the server has just called this recipient unknown, if it did.
     #[must_use]
     pub fn unknown(&self, name: &[u8]) -> Option<Heard> {

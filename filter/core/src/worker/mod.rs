@@ -22,7 +22,7 @@ mod tests;
 pub use closing::Closing;
 pub use health::{Standing, TestPoint, Unfit};
 pub use lookups::{
-    Claim, LookUp, LookupNote, Lookups, Now, Question, Ruling, SlotId, Steps, Told, Wait,
+    Claim, LookUp, LookupNote, Lookups, Now, Question, Ruling, SlotId, Steps, Tally, Told, Wait,
 };
 pub use roster::{Roster, Seat};
 pub use slots::MAX_ENTRIES;

@@ -146,3 +146,17 @@ fn the_one_not_asked_for_longest_makes_room() {
     assert!(!has(&mut unknown, b"b@b.test", NOW));
     assert!(has(&mut unknown, b"a@b.test", NOW) && has(&mut unknown, b"c@b.test", NOW));
 }
+
+#[test]
+fn those_that_made_room_are_counted_once_and_only_while_they_were_believed() {
+    let mut unknown = Unknown::new(Remember::Permanent, 60, 2);
+    unknown.hear(b"a@b.test", Heard::Unknown, NOW);
+    unknown.hear(b"b@b.test", Heard::Unknown, NOW);
+    unknown.hear(b"b@b.test", Heard::Unknown, NOW + 10);
+    assert_eq!(unknown.take_evicted(), 0, "there was room");
+    unknown.hear(b"c@b.test", Heard::Unknown, NOW + 59);
+    assert_eq!(unknown.take_evicted(), 1);
+    assert_eq!(unknown.take_evicted(), 0, "told already");
+    unknown.hear(b"d@b.test", Heard::Unknown, NOW + 70);
+    assert_eq!(unknown.take_evicted(), 0, "nobody believed it any more");
+}

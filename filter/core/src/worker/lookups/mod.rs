@@ -10,9 +10,11 @@ mod open;
 mod questions;
 mod sharing;
 mod steps;
+mod tally;
 
 pub use sharing::{Claim, SlotId};
 pub use steps::{LookUp, LookupNote, Now, Question, Ruling, Steps, Told, Wait};
+pub use tally::Tally;
 
 use super::health::{Health, Standing};
 use super::known::{Finding, Known, Sum, sum};
@@ -65,6 +67,7 @@ pub struct Lookups<W> {
     greetings: VecDeque<(Duration, Client, W)>,
     /// When another worker's answer is not waited for any more.
     elsewhere: VecDeque<(Duration, Client)>,
+    tally: Tally,
 }
 
 impl<W> Lookups<W> {
@@ -72,6 +75,12 @@ impl<W> Lookups<W> {
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.memory.len()
+    }
+
+    /// Whether clients are looked up at a site, for each of them.
+    pub fn in_use(&self) -> impl Iterator<Item = bool> {
+        let health = self.health.iter();
+        health.map(|health| health.standing() == Standing::Fit)
     }
 }
 
@@ -94,6 +103,7 @@ impl<W: Copy + Eq> Lookups<W> {
             questions: Questions::new(config),
             greetings: VecDeque::new(),
             elsewhere: VecDeque::new(),
+            tally: Tally::of(zones.len()),
             policy,
         }
     }
@@ -121,11 +131,14 @@ impl<W: Copy + Eq> Lookups<W> {
         let recalled = memory
             .as_ref()
             .map_or(Recalled::Nothing, |m| self.recall(m));
-        if let Some(at_once) = self.at_once(recalled) {
-            return at_once;
-        }
         let known = memory.map(|memory| memory.known);
         let known = known.unwrap_or_else(|| Known::nothing(self.policy.zones()));
+        if let Some(at_once) = self.at_once(recalled) {
+            if matches!(at_once, LookUp::Ruled(_, Told::Remembered)) {
+                self.tally.recall(&known);
+            }
+            return at_once;
+        }
         self.open.insert(client, Open::new(address, known, waiter));
         self.wait(client, waiter, wait, now);
         self.queued.push_back(client);
@@ -258,7 +271,8 @@ impl<W: Copy + Eq> Lookups<W> {
         }
     }
 
-    fn remember(&mut self, client: Client, zone: usize, finding: Finding) {
+    fn remember(&mut self, client: Client, zone: usize, finding: Finding, now: Now) {
+        self.make_room(client, now);
         let zones = self.policy.zones();
         let fresh = || Memory {
             known: Known::nothing(zones),
@@ -268,6 +282,17 @@ impl<W: Copy + Eq> Lookups<W> {
         // The answer it explained is another one now.
         memory.text.take_if(|reason| reason.zone == zone);
         memory.known.set(zone, finding);
+    }
+
+    /// Counts the client that is forgotten for this one, if anything of it is still believed.
+    fn make_room(&mut self, client: Client, now: Now) {
+        if self.memory.len() < self.memory.cap().get() || self.memory.contains(&client) {
+            return;
+        }
+        let believed = |(_, memory): (&Client, &Memory)| memory.known.until(now.seconds()) > 0;
+        if self.memory.peek_lru().is_some_and(believed) {
+            self.tally.evict();
+        }
     }
 }
 

@@ -67,6 +67,7 @@ impl<W: Copy + Eq> Lookups<W> {
             return;
         };
         let address = open.address;
+        self.tally.recall(&open.known);
         let missing: Vec<usize> = self.missing(&open.known).collect();
         let (asked, mut left) = (missing.len(), 0);
         for zone in missing {
@@ -117,7 +118,7 @@ impl<W: Copy + Eq> Lookups<W> {
             open.ruling = Some(ruling);
         }
         if over && !matches!(open.text, Text::Asked(_)) {
-            self.end(client, steps);
+            self.end(client, now, steps);
         }
     }
 
@@ -154,7 +155,7 @@ impl<W: Copy + Eq> Lookups<W> {
         }
     }
 
-    fn end(&mut self, client: Client, steps: &mut Steps<W>) {
+    fn end(&mut self, client: Client, now: Now, steps: &mut Steps<W>) {
         let Some(open) = self.open.remove(&client) else {
             return;
         };
@@ -163,6 +164,7 @@ impl<W: Copy + Eq> Lookups<W> {
             Text::NotAsked | Text::Asked(_) => None,
         };
         let known = open.known;
+        self.make_room(client, now);
         self.memory.put(client, Memory { known, text });
         if open.asked > 0 {
             steps.publish.push(client);

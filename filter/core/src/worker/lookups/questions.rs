@@ -115,7 +115,7 @@ impl<W: Copy + Eq> Lookups<W> {
         match asked.kind {
             Kind::Client(client) => {
                 let finding = self.found(zone, answer(body), now, &mut steps);
-                self.remember(client, zone, finding.clone());
+                self.remember(client, zone, finding.clone(), now);
                 if let Some(open) = self.open.get_mut(&client) {
                     open.known.set(zone, finding);
                     if let Stage::Asking { left } = &mut open.stage {

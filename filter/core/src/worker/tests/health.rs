@@ -36,6 +36,23 @@ fn tested_after(bench: &mut Bench) -> u64 {
 }
 
 #[test]
+fn a_site_is_in_use_while_it_passes_its_tests() {
+    let mut bench = Bench::untested(&policy(ONE_SITE));
+    let in_use = |bench: &Bench| bench.lookups.in_use().collect::<Vec<_>>();
+    bench.tick();
+    assert_eq!(in_use(&bench), [false], "not tested yet");
+    bench.pass_tests();
+    assert_eq!(in_use(&bench), [true]);
+    for host in 1..=100 {
+        bench.come(&format!("203.0.113.{host}"), host);
+        if in_use(&bench) == [true] {
+            bench.says("bl.test", &Say::ServFail);
+        }
+    }
+    assert_eq!(in_use(&bench), [false], "it fails");
+}
+
+#[test]
 fn clients_wait_until_both_test_points_are_good() {
     let mut bench = Bench::untested(&policy(ONE_SITE));
     assert_eq!(bench.come("203.0.113.7", 1), LookUp::Begins);

@@ -7,6 +7,7 @@ mod lookups;
 mod random;
 mod sharing;
 mod slots;
+mod tally;
 mod text;
 mod time;
 
