@@ -52,6 +52,7 @@ PORTCULLIS_ENVOY = $(shell $(SETUP)/envoy --path)
 PORTCULLIS_EXIM = $(shell $(SETUP)/exim --path)
 PORTCULLIS_PYTHON = $(shell $(SETUP)/python-clients --path)
 PORTCULLIS_KUBERNETES = $(shell $(SETUP)/kubernetes --path)
+PORTCULLIS_DASHBOARDS = $(shell $(SETUP)/dashboards --path)
 export WASM_TOOLCHAIN WASM_SIMD PORTCULLIS_CACHE
 # A failed expectation says what it is; where anyhow was called tells nothing more.
 export RUST_LIB_BACKTRACE ?= 0
@@ -60,7 +61,8 @@ export RUST_LIB_BACKTRACE ?= 0
 WHERE = PORTCULLIS_WASM='$(PORTCULLIS_WASM)' PORTCULLIS_STARTTLS='$(PORTCULLIS_STARTTLS)' \
 	PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' \
 	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_EXIM='$(PORTCULLIS_EXIM)' \
-	PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)' PORTCULLIS_KUBERNETES='$(PORTCULLIS_KUBERNETES)'
+	PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)' PORTCULLIS_KUBERNETES='$(PORTCULLIS_KUBERNETES)' \
+	PORTCULLIS_DASHBOARDS='$(PORTCULLIS_DASHBOARDS)'
 
 # Always the same selection: cargo unites features over what is selected, tests'
 # dependencies included once any test is, and another one would compile wasmtime
@@ -89,7 +91,7 @@ run: wasm build $(if $(filter off,$(STARTTLS)),,starttls setup-tls) $(if $(filte
 		$(if $(UPSTREAM),--upstream '$(UPSTREAM)') $(if $(POLICY),--policy '$(POLICY)')
 
 .PHONY: demo
-demo: wasm build setup-envoy $(if $(findstring --starttls,$(DEMO_ARGS)),starttls setup-tls) ## play the attack without and with the guard
+demo: wasm build setup-envoy $(if $(findstring --starttls,$(DEMO_ARGS)),starttls setup-tls) $(if $(findstring --dnsbl on,$(DEMO_ARGS)),setup-dnsbl) ## play the attack without and with the guard
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-demo' $(DEMO_ARGS)
 
 .PHONY: bar-attack
@@ -97,7 +99,7 @@ bar-attack: wasm build ## a million simulated attack sessions: in 5 minutes, in 
 	@scripts/bar-attack '$(PORTCULLIS_HOST_SIM)' '$(PORTCULLIS_WASM)'
 
 .PHONY: test
-test: wasm starttls setup-envoy setup-packages setup-exim setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes ## every test: native, wasm32 in Node, real Envoy and Postfix
+test: wasm starttls setup-envoy setup-packages setup-exim setup-python-clients setup-node setup-wasm-bindgen-runner setup-kubernetes setup-dashboards ## every test: native, wasm32 in Node, real Envoy and Postfix
 	@$(WHERE) CARGO_FLAGS='$(CARGO_FLAGS)' scripts/test-all $(NATIVE)
 
 .PHONY: test-counts
@@ -145,7 +147,7 @@ image: wasm setup-image $(if $(filter off,$(STARTTLS)),,starttls) ## an OCI imag
 		'$(PORTCULLIS_WASM)' '$(TARGET)/image$(if $(filter off,$(STARTTLS)),,-starttls)' $(CARGO_FLAGS)
 
 .PHONY: manifests
-manifests: build ## write the generated files of envoy/kubernetes
+manifests: build ## write the generated files of envoy/kubernetes, the dashboard and the rules among them
 	@'$(TARGET)/debug/portcullis-manifests'
 
 # -- Checking ----------------------------------------------------------------
@@ -176,12 +178,16 @@ test-wasm-node: setup-wasm-toolchain setup-node setup-wasm-bindgen-runner ## the
 	@scripts/test-wasm-node $(CARGO_FLAGS)
 
 .PHONY: test-e2e
-test-e2e: wasm starttls build setup-envoy setup-packages setup-exim setup-python-clients setup-kubernetes ## only the tests on real Envoy and real servers
+test-e2e: wasm starttls build setup-envoy setup-packages setup-exim setup-python-clients setup-kubernetes setup-dashboards ## only the tests on real Envoy and real servers
 	@$(WHERE) cargo test $(CARGO_FLAGS) $(NATIVE) $(E2E) --no-fail-fast
 
 .PHONY: kubernetes-check
 kubernetes-check: setup-rust setup-kubernetes ## the manifests: built, valid for three versions, secure
 	@$(WHERE) cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test kubernetes
+
+.PHONY: rules-check
+rules-check: setup-rust setup-prometheus setup-dashboards ## dashboard and rules: valid, and alerts fire when they should
+	@$(WHERE) cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test dashboards
 
 .PHONY: sizing
 sizing: wasm build setup-envoy setup-packages setup-kubernetes ## what a pod of the guard takes, measured here
@@ -210,7 +216,7 @@ schema-check: setup-rust ## fails when envoy/policy.schema.json is stale
 
 # -- Set-up ------------------------------------------------------------------
 
-STEPS := rust wasm-toolchain wasm-opt envoy packages exim python-clients node wasm-bindgen-runner kubernetes
+STEPS := rust wasm-toolchain wasm-opt envoy packages exim python-clients node wasm-bindgen-runner kubernetes dashboards
 
 .PHONY: setup
 setup: $(STEPS:%=setup-%) ## install all that the targets above need (they do it themselves, too)
@@ -232,6 +238,11 @@ setup-dnsbl:
 .PHONY: setup-tls
 setup-tls:
 	@$(SETUP)/packages openssl
+
+# What `make rules-check` needs of the packages.
+.PHONY: setup-prometheus
+setup-prometheus:
+	@$(SETUP)/packages prometheus
 
 # What `make run FLEET=on` needs of the packages.
 .PHONY: setup-fleet

@@ -20,10 +20,12 @@ pub mod kubernetes;
 
 pub mod launch;
 pub mod ledger;
+pub mod markdown;
 pub mod paths;
 
 pub mod postfix;
 pub mod process;
+pub mod prometheus;
 pub mod proxy_header;
 pub mod smtp;
 pub mod soak;

@@ -33,6 +33,12 @@ pub fn dnsbl() -> PathBuf {
     repository().join("envoy/dnsbl")
 }
 
+/// `envoy/dashboards`: the dashboard and the rules.
+#[must_use]
+pub fn dashboards() -> PathBuf {
+    repository().join("envoy/dashboards")
+}
+
 /// `envoy/kubernetes`: the manifests.
 #[must_use]
 pub fn kubernetes() -> PathBuf {
@@ -117,15 +123,33 @@ pub fn python() -> Result<PathBuf, Error> {
 /// # Errors
 /// [`Error::Missing`] if it is not installed.
 pub fn kubernetes_tools() -> Result<PathBuf, Error> {
-    const VARIABLE: &str = "PORTCULLIS_KUBERNETES";
-    let home = env::var_os(VARIABLE).map_or_else(|| cache().join("kubernetes"), PathBuf::from);
+    let what = "what checks Kubernetes manifests";
+    installed(what, "PORTCULLIS_KUBERNETES", "kubernetes")
+}
+
+/// What checks dashboards: `PORTCULLIS_DASHBOARDS`, else where `make setup` puts it.
+///
+/// # Errors
+/// [`Error::Missing`] if it is not installed.
+pub fn dashboard_tools() -> Result<PathBuf, Error> {
+    let what = "what checks dashboards";
+    installed(what, "PORTCULLIS_DASHBOARDS", "dashboards")
+}
+
+/// A directory of the cache that one of the steps of `make setup` has finished.
+fn installed(
+    what: &'static str,
+    variable: &'static str,
+    directory: &str,
+) -> Result<PathBuf, Error> {
+    let home = env::var_os(variable).map_or_else(|| cache().join(directory), PathBuf::from);
     if home.join("installed").is_file() {
         return std::path::absolute(&home).map_err(Error::file(home));
     }
     Err(Error::Missing {
-        what: "what checks Kubernetes manifests",
+        what,
         path: home,
-        variable: VARIABLE,
+        variable,
         mend: "make setup",
     })
 }

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use portcullis_host_sim::{FilterModule, Simulator};
-use portcullis_tests::paths;
+use portcullis_tests::{
+    markdown::{has_heading, links},
+    paths,
+};
 use serde_json::Value;
 
 /// The operator's guide: all texts of `docs`, by their files.
@@ -110,6 +113,7 @@ fn links_lead_to_files_and_headings() -> Result<()> {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "host-sim/README.md",
+        "envoy/dashboards/README.md",
     ] {
         let file = root.join(name);
         let text = fs::read_to_string(&file)?;
@@ -126,7 +130,7 @@ fn links_lead_to_files_and_headings() -> Result<()> {
             ensure!(target.exists(), "{}: {link}", file.display());
             if !heading.is_empty() {
                 let target = fs::read_to_string(target)?;
-                let found = target.lines().any(|line| anchor(line) == heading);
+                let found = has_heading(&target, heading);
                 ensure!(found, "{}: no heading for {link}", file.display());
             }
             seen += 1;
@@ -134,28 +138,4 @@ fn links_lead_to_files_and_headings() -> Result<()> {
     }
     ensure!(seen >= 20, "only {seen} links found");
     Ok(())
-}
-
-/// Where the links of a text lead that stay in the repository.
-fn links(markdown: &str) -> impl Iterator<Item = &str> {
-    let targets = markdown.split("](").skip(1);
-    let targets = targets.filter_map(|rest| rest.split_once(')'));
-    targets
-        .map(|(target, _)| target)
-        .filter(|target| !target.contains("://"))
-}
-
-/// The anchor of a heading, as Git forges make it; empty for other lines.
-fn anchor(line: &str) -> String {
-    let heading = line.trim_start_matches('#');
-    if heading == line {
-        return String::new();
-    }
-    let lower = heading.trim().to_lowercase();
-    let kept = lower.chars().filter_map(|letter| match letter {
-        ' ' => Some('-'),
-        letter if letter.is_alphanumeric() || letter == '-' || letter == '_' => Some(letter),
-        _ => None,
-    });
-    kept.collect()
 }

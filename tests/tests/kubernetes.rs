@@ -364,46 +364,6 @@ fn what_is_embedded_for_istio_and_envoy_gateway_is_that_of_envoy_yaml() -> Resul
     Ok(())
 }
 
-/// The names of the guard's own counters in a text, as in `portcullis_recipients_{a,b}_total`.
-fn counters(text: &str) -> Vec<String> {
-    let starts = text.match_indices("portcullis_").map(|(at, _)| at);
-    let names = starts.filter_map(|at| {
-        let rest = text.get(at..)?;
-        let end =
-            rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || "_{},".contains(letter)));
-        let name = rest.get(..end.unwrap_or(rest.len()))?;
-        let end = name.find("_total")? + "_total".len();
-        name.get(..end)
-    });
-    let expand = |name: &str| match (name.split_once('{'), name.split_once('}')) {
-        (Some((head, _)), Some((rest, tail))) => {
-            let inner = rest.split_once('{').map_or("", |(_, inner)| inner);
-            let each = inner.split(',').map(|one| format!("{head}{one}{tail}"));
-            each.collect()
-        }
-        _ => vec![name.to_owned()],
-    };
-    names.flat_map(expand).collect()
-}
-
-#[test]
-fn alerts_and_dashboard_use_counters_that_there_are() -> Result<()> {
-    let mut documented = Vec::new();
-    for entry in fs::read_dir(paths::repository().join("docs"))? {
-        documented.extend(counters(&fs::read_to_string(entry?.path())?));
-    }
-    let monitoring = paths::kubernetes().join("components/monitoring");
-    let mut seen = 0;
-    for file in ["rules.yaml", "portcullis.json"] {
-        for counter in counters(&fs::read_to_string(monitoring.join(file))?) {
-            ensure!(documented.contains(&counter), "{file}: {counter}");
-            seen += 1;
-        }
-    }
-    ensure!(seen >= 10, "only {seen} counters found");
-    Ok(())
-}
-
 /// The block of the guide in this language that holds `mark`.
 fn block<'a>(guide: &'a str, language: &str, mark: &str) -> Result<&'a str> {
     let fence = format!("```{language}\n");

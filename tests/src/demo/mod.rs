@@ -14,7 +14,7 @@ pub use options::{Options, UnknownReply};
 pub use report::{Bar, Report};
 pub use stage::Outcome;
 
-use crate::process;
+use crate::{launch::Blocklists, process};
 
 /// Plays the attack twice and returns what came of it.
 ///
@@ -23,10 +23,12 @@ use crate::process;
 pub fn run(options: &Options) -> Result<Report> {
     // Every session costs Envoy two files, more in all than many systems allow by default.
     process::raise_open_files()?;
+    // Before there is a runtime: it waits for the lists in one of its own.
+    let blocklists = Blocklists::provide(&options.dnsbl)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let without = runtime.block_on(stage::without_guard(options))?;
-    let with = runtime.block_on(stage::with_guard(options))?;
+    let with = runtime.block_on(stage::with_guard(options, &blocklists))?;
     Ok(Report { without, with })
 }

@@ -1,6 +1,10 @@
 //! How large the attack is.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
+
+use crate::launch::Beside;
 
 /// Plays a dictionary attack against a mail server, without and with the guard.
 #[derive(Debug, Clone, Parser)]
@@ -30,6 +34,13 @@ pub struct Options {
     /// With the guard, bots and senders come under TLS, by STARTTLS.
     #[arg(long)]
     pub starttls: bool,
+    /// DNS blacklists that the guard asks: off, on (examples of our own), or host:port of a
+    /// resolver that has them.
+    #[arg(long, default_value = "off")]
+    pub dnsbl: Beside,
+    /// Where to write what Envoy exports for Prometheus when all is over.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
 }
 
 /// What the mail server says of a name it does not know.

@@ -1,12 +1,13 @@
 //! One performance: a fresh mail server, with or without the guard, the bots and the senders.
 
 use std::{
-    io,
+    fs, io,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
 
 use super::{
     bots::{self, Bot, End},
@@ -15,8 +16,11 @@ use super::{
     wire::Server,
 };
 use crate::{
+    Error,
     envoy::{ClientTls, EnvoyConfig, Guard},
     host_sim::{Mta, MtaStats},
+    launch::{Beside, Blocklists},
+    paths,
     stand::starttls,
     tls::TlsClient,
 };
@@ -61,23 +65,39 @@ pub(super) async fn without_guard(options: &Options) -> Result<Outcome> {
     Ok(played.outcome(mta.stats()?))
 }
 
-/// The same server behind Envoy and the filter with its default policy.
-pub(super) async fn with_guard(options: &Options) -> Result<Outcome> {
+/// The same server behind Envoy and the filter with its default policy, or that with blacklists.
+pub(super) async fn with_guard(options: &Options, blocklists: &Blocklists) -> Result<Outcome> {
     let mut mta = Mta::answering(options.reply.text()).start()?;
-    let config = EnvoyConfig::before(mta.address(), Guard::with_defaults()?);
+    let guard = match options.dnsbl {
+        Beside::Off => Guard::with_defaults()?,
+        Beside::Example | Beside::At(_) => Guard::with_policy(asking()?)?,
+    };
     let (tls, client) = match options.starttls {
         true => (starttls()?, Some(TlsClient::new())),
         false => (ClientTls::None, None),
     };
-    let config = config.client_tls(tls).workers(options.workers.into());
-    let envoy = config.start()?;
+    let envoy = EnvoyConfig::before(mta.address(), guard)
+        .client_tls(tls)
+        .workers(options.workers.into())
+        .dnsbl(blocklists.address())
+        .start()?;
     let server = Server {
         address: envoy.address(),
         tls: client,
     };
     let played = play(options, "with guard", &server).await?;
+    if let Some(file) = &options.metrics {
+        let page = envoy.admin().get("/stats/prometheus")?;
+        fs::write(file, page).map_err(Error::file(file))?;
+    }
     drop(envoy);
     Ok(played.outcome(mta.stats()?))
+}
+
+fn asking() -> Result<Value> {
+    let path = paths::repository().join("envoy/policies/dnsbl.json");
+    let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
 /// What was seen from outside the server.

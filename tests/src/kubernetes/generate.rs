@@ -75,6 +75,11 @@ pub fn generate() -> Result<Vec<Generated>, Error> {
             format!("{elsewhere:#}\n"),
         ),
         ("components/observe/policy.json", observing()?),
+        ("components/monitoring/rules.yaml", rules()?),
+        (
+            "components/monitoring/portcullis.json",
+            read(&paths::dashboards().join("portcullis.json"))?,
+        ),
     ];
     let kept = files.map(|(name, text)| Generated {
         path: paths::kubernetes().join(name),
@@ -300,6 +305,27 @@ fn observing() -> Result<String, Error> {
     let mut policy: Value = serde_json::from_str(&read(&path)?).map_err(content(path))?;
     set(&mut policy, "/mode", json!("observe"))?;
     Ok(format!("{policy:#}\n"))
+}
+
+/// The rules as an object of the Prometheus operator's.
+fn rules() -> Result<String, Error> {
+    let path = paths::dashboards().join("rules.yaml");
+    let text = read(&path)?;
+    let Some((_, groups)) = text.split_once("\ngroups:\n") else {
+        return Err(content(path)("it has no groups"));
+    };
+    let indented = groups.lines().map(|line| match line {
+        "" => "\n".to_owned(),
+        line => format!("    {line}\n"),
+    });
+    Ok(format!(
+        "# Made by `make manifests` from envoy/dashboards/rules.yaml.\n\
+         apiVersion: monitoring.coreos.com/v1\n\
+         kind: PrometheusRule\n\
+         metadata:\n  name: portcullis\n  namespace: portcullis\n\
+         spec:\n  groups:\n{}",
+        indented.collect::<String>()
+    ))
 }
 
 fn made_from(source: &str, text: &str) -> String {

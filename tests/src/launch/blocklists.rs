@@ -14,7 +14,7 @@ const FIRST_LIST: &str = "bl.example.test";
 
 /// Whom the guard asks.
 #[derive(Debug)]
-pub(super) enum Blocklists {
+pub(crate) enum Blocklists {
     /// Nobody.
     None,
     /// Someone else's resolver; nothing here starts or ends it.
@@ -28,7 +28,7 @@ pub(super) enum Blocklists {
 
 impl Blocklists {
     /// Starts what the option asks for.
-    pub(super) fn provide(dnsbl: &Beside) -> Result<Self, Error> {
+    pub(crate) fn provide(dnsbl: &Beside) -> Result<Self, Error> {
         match dnsbl {
             Beside::Off => Ok(Self::None),
             Beside::At(address) => Ok(Self::Named(address.clone())),
@@ -41,7 +41,7 @@ impl Blocklists {
         }
     }
 
-    pub(super) fn address(&self) -> ServiceAt {
+    pub(crate) fn address(&self) -> ServiceAt {
         match self {
             Self::None => ServiceAt::Absent,
             Self::Named(address) => ServiceAt::Address(address.clone()),
@@ -49,7 +49,7 @@ impl Blocklists {
         }
     }
 
-    pub(super) fn still_run(&mut self) -> Result<(), Error> {
+    pub(crate) fn still_run(&mut self) -> Result<(), Error> {
         match self {
             Self::None | Self::Named(_) => Ok(()),
             Self::Example { resolver, lists } => {

@@ -14,9 +14,9 @@ use tokio::{
     time,
 };
 
-pub use options::Options;
+pub(crate) use blocklists::Blocklists;
+pub use options::{Beside, Options};
 
-use blocklists::Blocklists;
 use guard::RunningGuard;
 use server::Server;
 use store::SharedStore;
