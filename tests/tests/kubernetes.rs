@@ -364,6 +364,40 @@ fn what_is_embedded_for_istio_and_envoy_gateway_is_that_of_envoy_yaml() -> Resul
     Ok(())
 }
 
+/// What Istio and Envoy Gateway put into the bootstrap of their Envoys.
+fn bootstraps() -> Result<Vec<(&'static str, Value)>> {
+    let mut found = Vec::new();
+    for directory in ["istio/envoy-filter", "istio/wasm-plugin"] {
+        let filter = of(directory)?.object("EnvoyFilter", "portcullis-metrics")?;
+        let patch = &filter["spec"]["configPatches"][0];
+        assert_eq!(patch["applyTo"], "BOOTSTRAP", "{directory}");
+        assert_eq!(patch["patch"]["operation"], "MERGE", "{directory}");
+        found.push((directory, patch["patch"]["value"].clone()));
+    }
+    let proxy = of("envoy-gateway")?.object("EnvoyProxy", "mail")?;
+    let bootstrap = &proxy["spec"]["bootstrap"];
+    assert_eq!(bootstrap["type"], "Merge");
+    let value = bootstrap["value"].as_str().context("no bootstrap")?;
+    found.push(("envoy-gateway", serde_saphyr::from_str(value)?));
+    Ok(found)
+}
+
+#[test]
+fn metrics_have_the_labels_of_envoy_yaml_in_istio_and_envoy_gateway() -> Result<()> {
+    let source: Value = serde_saphyr::from_str(&fs::read_to_string(paths::envoy_yaml())?)?;
+    let mut seen = 0;
+    for (directory, bootstrap) in bootstraps()? {
+        for (part, value) in bootstrap.as_object().context(directory)? {
+            assert_eq!(Some(value), source.get(part), "{directory}: {part}");
+            seen += 1;
+        }
+        ensure!(bootstrap.get("stats_config").is_some(), "{directory}");
+    }
+    // Envoy Gateway has the internal listener's extension besides.
+    assert_eq!(seen, 4);
+    Ok(())
+}
+
 /// The block of the guide in this language that holds `mark`.
 fn block<'a>(guide: &'a str, language: &str, mark: &str) -> Result<&'a str> {
     let fence = format!("```{language}\n");
