@@ -201,7 +201,7 @@ families! {
     DnsblFaults: Counter "dnsbl_faults_total" Tag::Word("fault", &crate::dnsbl::Fault::NAMES),
     /// How long answers took.
     DnsblLatency: Histogram "dnsbl_answer_ms" Tag::Site,
-    /// Workers that use a site.
+    /// Workers with connections that use a site.
     DnsblSites: Gauge "dnsbl_site_workers" Tag::Site,
     /// Times a site came into use on a worker.
     DnsblSiteOn: Counter "dnsbl_site_on_total" Tag::Site,

@@ -328,7 +328,10 @@ impl Worker {
         for (table, count) in [tally.evicted, names].into_iter().enumerate() {
             self.metrics.count_at(Family::Evicted, table, count);
         }
-        self.metrics.tell_sites(self.lookups.in_use());
+        // One without connections asks nobody, and would not notice that a site is gone.
+        let serves = self.serves();
+        let in_use = self.lookups.in_use().map(|used| used && serves);
+        self.metrics.tell_sites(in_use);
     }
 
     /// Takes note of a tick; the connections whose time has come.
