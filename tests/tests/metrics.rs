@@ -1,13 +1,13 @@
 //! The metrics that a real Envoy exports are those of `docs/metrics.md`, from the beginning; and the
 //! dashboard and the rules in `envoy/dashboards` ask for no others.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, io::Read, net::TcpStream, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use portcullis_tests::{
     deadline::{PATIENCE, Seen, wait_for},
     dnsbl::{FakeDoh, Gate, Told, asking, by_last_octet},
-    envoy::Admin,
+    envoy::{Admin, EnvoyConfig, Guard},
     host_sim::Mta,
     paths,
     prometheus::{self, Families, Mentions, Sample, Selector, mentions, reference, samples},
@@ -158,6 +158,44 @@ fn what_workers_tell_every_second_is_exported() -> Result<()> {
         })
     })?;
     assert_eq!(gate.envoy.traps()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A filter that traps at its first connection.
+const TRAPS: &str = r#"(module
+    (memory (export "memory") 1)
+    (func (export "proxy_abi_version_0_2_1"))
+    (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
+    (func (export "proxy_on_context_create") (param i32 i32))
+    (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
+    (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 1))
+    (func (export "proxy_on_new_connection") (param i32) (result i32) unreachable))"#;
+
+/// Ours has none to show, so that the alert's metric is looked at by another one's.
+#[test]
+fn traps_are_counted_by_the_metric_of_the_alert() -> Result<()> {
+    let directory = TempDir::new()?;
+    let wasm = directory.path().join("traps.wasm");
+    fs::write(&wasm, wat::parse_str(TRAPS)?)?;
+    let mta = Mta::answering("550 5.1.1 No such user").start()?;
+    let policy = json!({});
+    let envoy = EnvoyConfig::before(mta.address(), Guard::Present { wasm, policy }).start()?;
+    wait_for("a fresh machine after a trap", PATIENCE, || {
+        // Every connection traps; the next one of its worker has the machine made.
+        if let Ok(mut client) = TcpStream::connect(envoy.address()) {
+            let _ = client.set_read_timeout(Some(PATIENCE));
+            let _ = client.read(&mut [0]);
+        }
+        Ok(
+            match envoy.admin().stat("wasm.portcullis.vm_reload_success")? {
+                0 => Seen::NotYet("none".to_owned()),
+                _ => Seen::Done(()),
+            },
+        )
+    })?;
+    let name = "envoy_wasm_portcullis_vm_reload_success";
+    ensure!(value(envoy.admin(), name, None)? >= 1.0);
+    ensure!(!envoy.traps()?.is_empty(), "no trap was logged");
     Ok(())
 }
 
