@@ -72,14 +72,32 @@ fn alerts_fire_when_they_should() -> Result<()> {
 
 #[test]
 fn an_alert_that_does_not_fire_fails_its_test() -> Result<()> {
+    let firing = r#"count(ALERTS{alertname="PortcullisUnderAttack", alertstate="firing"})"#;
+    let test = json!({
+        "rule_files": ["rules.yaml"],
+        "tests": [{
+            "interval": "1m",
+            "input_series": [{ "series": "portcullis_attack_workers", "values": "1x9" }],
+            "promql_expr_test": [{
+                "expr": firing,
+                "eval_time": "9m",
+                "exp_samples": [{ "labels": "{}", "value": 1 }],
+            }],
+        }],
+    });
     let directory = TempDir::new()?;
-    let broken = read("rules.yaml")?.replace("portcullis_attack_workers", "portcullis_attackers");
-    fs::write(directory.path().join("rules.yaml"), broken)?;
-    let tests = directory.path().join("test.yaml");
-    fs::write(&tests, read("rules-test.yaml")?)?;
-    let said = promtool(&["test", "rules", &tests.display().to_string()])?;
-    let said = said.context("promtool is content")?;
-    ensure!(said.contains("PortcullisUnderAttack"), "{said}");
+    let file = |name: &str| directory.path().join(name);
+    fs::write(file("test.yaml"), test.to_string())?;
+    let tests = file("test.yaml").display().to_string();
+    let said = |rules: &str| {
+        fs::write(file("rules.yaml"), rules)?;
+        promtool(&["test", "rules", &tests])
+    };
+    let rules = read("rules.yaml")?;
+    assert_eq!(said(&rules)?, None);
+    let broken = said(&rules.replace("portcullis_attack_workers", "portcullis_attackers"))?;
+    let broken = broken.context("promtool is content")?;
+    ensure!(broken.contains("PortcullisUnderAttack"), "{broken}");
     Ok(())
 }
 
