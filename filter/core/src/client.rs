@@ -77,7 +77,7 @@ impl Client {
 
 /// Text that names no client.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("expected an address or a network as \"203.0.113.7\" or \"2001:db8::/64\", got {0:?}")]
+#[error("expected an address or a network as \"203.0.113.7\" or \"2001:db8::/64\", got \"{0}\"")]
 pub struct NoClient(String);
 
 impl FromStr for Client {

@@ -42,7 +42,7 @@ impl Root {
         let number = worker_number()?;
         // A queue wakes the last context that registered it, so each has one of its own.
         let queue = hostcalls::register_shared_queue(&format!("portcullis.worker.{number}"))
-            .map_err(|status| format!("no shared queue: {status:?}"))?;
+            .map_err(|status| format!("no shared queue: status {}", status as u32))?;
         Ok(Worker::new(policy, queue))
     }
 

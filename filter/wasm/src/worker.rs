@@ -204,7 +204,7 @@ impl Worker {
     /// Has an errand done as soon as the running callback is over.
     pub(crate) fn send(&mut self, errand: Errand) {
         if let Err(refused) = host::enqueue(self.queue, &errand.encode()) {
-            log::error!("cannot queue {errand:?}: {refused}");
+            log::error!("an errand cannot be queued: {refused}");
             self.metrics.count(Family::ErrandsLost, 1);
         }
     }

@@ -25,6 +25,11 @@ impl ConfigError {
     }
 }
 
+/// A text as it stands in JSON.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 /// Everything wrong with one configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigErrors {

@@ -1,6 +1,6 @@
 //! Networks of clients, in CIDR notation.
 
-use super::error::ConfigError;
+use super::error::{ConfigError, quoted};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -9,22 +9,27 @@ use std::net::IpAddr;
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Reads networks in CIDR notation, a lone address being a network of one. What is wrong is added to `errors`, under `path`.
+    /// Reads networks in CIDR notation, a lone address being a network of one. What is wrong is
+    /// added to `errors`, under `path`.
     pub(super) fn read(path: &str, texts: &[String], errors: &mut Vec<ConfigError>) -> Self {
-        let mut networks = Vec::new();
+        let mut networks: Vec<IpNet> = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             let address = || text.parse::<IpAddr>().map(IpNet::from);
             match text.parse().or_else(|_| address()) {
-                Ok(network) => networks.push(network.trunc()),
+                Ok(network) => {
+                    // To sort them all takes more code than such a list is worth.
+                    let network = network.trunc();
+                    let at = networks.partition_point(|other| *other < network);
+                    networks.insert(at, network);
+                }
                 Err(_) => errors.push(ConfigError::new(
                     &format!("{path}[{index}]"),
                     "a network as \"192.0.2.0/24\" or \"2001:db8::/32\"",
-                    format!("{text:?}"),
+                    quoted(text),
                 )),
             }
         }
         // A network sorts before those it contains (its prefix being shorter).
-        networks.sort_unstable();
         networks.dedup_by(|inner, outer| outer.contains(&*inner));
         Self(networks)
     }

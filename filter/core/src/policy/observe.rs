@@ -2,7 +2,7 @@
 
 use super::Policy;
 use super::config::{Mode, RecordMode};
-use super::error::ConfigError;
+use super::error::{ConfigError, quoted};
 use super::verdict::Rule;
 use crate::client::Client;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +23,7 @@ impl Observed {
                 let path = format!("observe.rules[{index}]");
                 let expected = "the name of a rule as in records, or \"ledger\"; \
                                 for a desync there is desync: \"pass\"";
-                errors.push(ConfigError::new(&path, expected, format!("{name:?}")));
+                errors.push(ConfigError::new(&path, expected, quoted(name)));
             }
             observed.0 |= bits;
         }

@@ -1,7 +1,7 @@
 //! The reply lines of a policy.
 
 use super::config::{DnsblConfig, RepliesConfig};
-use super::error::ConfigError;
+use super::error::{ConfigError, quoted};
 use super::reply_text::{Facts, ReplyText};
 use super::verdict::Rule;
 use crate::smtp::Answer;
@@ -113,7 +113,7 @@ impl Replies {
 fn read(section: &str, name: &str, text: &str, errors: &mut Vec<ConfigError>) -> Option<ReplyText> {
     let read = ReplyText::parse(text).map_err(|expected| {
         let path = format!("{section}.{name}");
-        errors.push(ConfigError::new(&path, &expected, format!("{text:?}")));
+        errors.push(ConfigError::new(&path, &expected, quoted(text)));
     });
     read.ok()
 }

@@ -1,7 +1,7 @@
 //! The sites of a policy.
 
 use super::config::DnsblConfig;
-use super::error::ConfigError;
+use super::error::{ConfigError, quoted};
 use crate::dnsbl::{Site, Zones};
 
 const MAX_SITES: usize = 32;
@@ -17,7 +17,7 @@ pub(super) fn read(config: &DnsblConfig, errors: &mut Vec<ConfigError>) -> Zones
             Err(error) => {
                 let path = format!("dnsbl.sites[{index}]");
                 let expected = format!("{} at octet {}", error.expected, error.position);
-                errors.push(ConfigError::new(&path, &expected, format!("{text:?}")));
+                errors.push(ConfigError::new(&path, &expected, quoted(text)));
             }
         }
     }
@@ -55,7 +55,7 @@ fn unknown_sites(config: &DnsblConfig, zones: &Zones) -> Vec<ConfigError> {
     unknown
         .map(|site| {
             let path = format!("dnsbl.replies.{site}");
-            ConfigError::new(&path, "a domain of dnsbl.sites", format!("{site:?}"))
+            ConfigError::new(&path, "a domain of dnsbl.sites", quoted(site))
         })
         .collect()
 }

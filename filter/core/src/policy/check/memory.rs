@@ -2,7 +2,7 @@
 
 use super::{Range, given, name_fault};
 use crate::policy::config::{Config, FleetConfig};
-use crate::policy::error::ConfigError;
+use crate::policy::error::{ConfigError, quoted};
 
 pub(super) fn ranges(config: &Config) -> Vec<Range> {
     const MONTH: u32 = 2_592_000;
@@ -84,7 +84,7 @@ fn traps(recipients: &[String]) -> Vec<ConfigError> {
         if !(1..=320).contains(&recipient.len()) || !readable {
             let path = format!("traps.recipients[{index}]");
             let expected = "1 to 320 octets without blanks, as \"sales-old@example.com\"";
-            errors.push(ConfigError::new(&path, expected, format!("{recipient:?}")));
+            errors.push(ConfigError::new(&path, expected, quoted(recipient)));
         }
     }
     errors
@@ -100,11 +100,7 @@ fn fleet(fleet: &FleetConfig) -> Vec<ConfigError> {
     let prefix = &fleet.prefix;
     if !(1..=64).contains(&prefix.len()) || !prefix.bytes().all(plain) {
         let expected = "1 to 64 letters, digits, dots, underscores and hyphens";
-        errors.push(ConfigError::new(
-            "fleet.prefix",
-            expected,
-            format!("{prefix:?}"),
-        ));
+        errors.push(ConfigError::new("fleet.prefix", expected, quoted(prefix)));
     }
     let printable = |text: &String| {
         (1..=1024).contains(&text.len()) && text.bytes().all(|o| (b' '..=b'~').contains(&o))

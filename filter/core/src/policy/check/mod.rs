@@ -3,7 +3,7 @@
 mod memory;
 
 use super::config::{Config, DnsblConfig};
-use super::error::ConfigError;
+use super::error::{ConfigError, quoted};
 
 /// A field, its value, the least and the most it may be.
 type Range = (&'static str, u32, u32, u32);
@@ -77,11 +77,7 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
             (1..=64).contains(&version.len()) && version.bytes().all(|o| o.is_ascii_graphic());
         if !good {
             let expected = "1 to 64 printable octets without blanks";
-            errors.push(ConfigError::new(
-                "version",
-                expected,
-                format!("{version:?}"),
-            ));
+            errors.push(ConfigError::new("version", expected, quoted(version)));
         }
     }
     if let Some(cluster) = &config.refusal.cluster {
@@ -102,7 +98,7 @@ fn text_faults(texts: &[String]) -> Vec<ConfigError> {
     for (index, text) in texts.iter().enumerate() {
         if text.trim().is_empty() || text.len() > 128 {
             let path = format!("rcpt.rejected_text[{index}]");
-            let got = format!("{text:?}");
+            let got = quoted(text);
             errors.push(ConfigError::new(
                 &path,
                 "1 to 128 octets, not all blank",
@@ -154,11 +150,7 @@ fn dnsbl_faults(dnsbl: &DnsblConfig) -> Vec<ConfigError> {
             .all(|octet| octet.is_ascii_graphic() && !b"?#".contains(&octet));
     if !is_path {
         let expected = "a path of at most 256 octets, as \"/dns-query\", without a query";
-        errors.push(ConfigError::new(
-            "dnsbl.path",
-            expected,
-            format!("{path:?}"),
-        ));
+        errors.push(ConfigError::new("dnsbl.path", expected, quoted(path)));
     }
     errors
 }
@@ -167,5 +159,5 @@ fn name_fault(path: &str, name: &str) -> Option<ConfigError> {
     let good =
         (1..=255).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_graphic());
     let expected = "a name of 1 to 255 printable octets without blanks";
-    (!good).then(|| ConfigError::new(path, expected, format!("{name:?}")))
+    (!good).then(|| ConfigError::new(path, expected, quoted(name)))
 }
