@@ -1,14 +1,20 @@
 //! Who the client is: on IPv6, behind a front proxy, and towards the server.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    thread,
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use portcullis_tests::{
-    envoy::{EnvoyConfig, FromClients, ToServer},
+    deadline::{PATIENCE, Seen, wait_for},
+    envoy::{ClientTls, EnvoyConfig, FromClients, Guard, ToServer},
     postfix::Service,
     proxy_header,
     smtp::Client,
     stand::{Stand, rcpts},
+    tls::{Certificate, TlsClient},
 };
 use serde_json::{Value, json};
 
@@ -164,5 +170,90 @@ fn what_the_front_proxy_said_reaches_the_server() -> Result<()> {
         let sessions = stand.postfix.log().wait_for_sessions(number + 1)?;
         assert_eq!(sessions[number].client, client.ip().to_string());
     }
+    Ok(())
+}
+
+/// The server hears it in the PROXY header, where the client was under TLS from the first byte on.
+#[test]
+fn the_server_can_be_told_of_tls_on_port_465() -> Result<()> {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    server.set_nonblocking(true)?;
+    let tls = ClientTls::Implicit {
+        certificate: Certificate::temporary()?,
+    };
+    let config = EnvoyConfig::before(server.local_addr()?, Guard::with_defaults()?);
+    let config = config.client_tls(tls).to_server(ToServer::ProxyV2OfTls);
+    let envoy = config.start()?;
+    let client: IpAddr = "127.62.0.1".parse()?;
+    let dial = || -> Result<()> {
+        let client = Client::connect_from(client, envoy.address())?;
+        let mut client = client.handshake(&TlsClient::new())?;
+        ensure!(client.reply()?.code == 220);
+        ensure!(client.command("NOOP")?.code == 250);
+        Ok(())
+    };
+    let serve = || -> Result<Vec<u8>> {
+        let mut stream = wait_for("Envoy to connect", PATIENCE, || {
+            Ok(match server.accept() {
+                Ok((stream, _)) => Seen::Done(stream),
+                Err(error) => Seen::NotYet(error.to_string()),
+            })
+        })?;
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut header = vec![0; 16];
+        stream.read_exact(&mut header)?;
+        let rest = usize::from(u16::from_be_bytes([header[14], header[15]]));
+        header.resize(16 + rest, 0);
+        stream.read_exact(&mut header[16..])?;
+        stream.write_all(b"220 mx\r\n")?;
+        let mut said = String::new();
+        BufReader::new(&stream).read_line(&mut said)?;
+        assert_eq!(said, "NOOP\r\n", "nothing else is before it");
+        stream.write_all(b"250 ok\r\n")?;
+        Ok(header)
+    };
+    let header = thread::scope(|scope| -> Result<Vec<u8>> {
+        let dialled = scope.spawn(dial);
+        let header = serve();
+        match dialled.join() {
+            Ok(ended) => ended?,
+            Err(_) => bail!("the client panicked"),
+        }
+        header
+    })?;
+    let header = ppp::v2::Header::try_from(header.as_slice())?;
+    let ppp::v2::Addresses::IPv4(addresses) = header.addresses else {
+        bail!("{header:?}");
+    };
+    assert_eq!(IpAddr::from(addresses.source_address), client);
+    let tlvs: Vec<_> = header.tlvs().collect::<Result<_, _>>()?;
+    let [told] = tlvs.as_slice() else {
+        bail!("{tlvs:?}");
+    };
+    // PP2_CLIENT_SSL, and no certificate that was verified.
+    assert_eq!(
+        (told.kind, &*told.value),
+        (0x20, [1, 0, 0, 0, 1].as_slice())
+    );
+    Ok(())
+}
+
+#[test]
+fn postfix_passes_over_what_is_said_of_tls() -> Result<()> {
+    let client: IpAddr = "127.62.0.2".parse()?;
+    let tls = ClientTls::Implicit {
+        certificate: Certificate::temporary()?,
+    };
+    let stand = Stand::with(Service::BehindProxy, json!({}), |config| {
+        config.client_tls(tls).to_server(ToServer::ProxyV2OfTls)
+    })?;
+    let connected = Client::connect_from(client, stand.envoy.address())?;
+    let mut session = connected.handshake(&TlsClient::new())?;
+    ensure!(session.reply()?.code == 220);
+    ensure!(session.command("QUIT")?.code == 221);
+    drop(session);
+    let sessions = stand.postfix.log().wait_for_sessions(1)?;
+    assert_eq!(sessions[0].client, client.to_string());
     Ok(())
 }

@@ -85,6 +85,8 @@ pub enum ToServer {
     ProxyV1,
     /// A PROXY protocol header, version 2 (binary).
     ProxyV2,
+    /// The same, and that the client uses TLS. Only for [`ClientTls::Implicit`].
+    ProxyV2OfTls,
     /// Nothing, but under TLS, if the server's certificate is signed by this one; a file.
     Tls(PathBuf),
 }

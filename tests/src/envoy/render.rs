@@ -128,6 +128,7 @@ fn cluster_name(config: &EnvoyConfig) -> &'static str {
     match &config.to_server {
         ToServer::Plain => "mta",
         ToServer::ProxyV1 | ToServer::ProxyV2 => "mta_told_the_client",
+        ToServer::ProxyV2OfTls => "mta_told_of_tls",
         ToServer::Tls(_) => "mta_under_tls",
     }
 }
@@ -288,7 +289,7 @@ fn fill_cluster(cluster: &mut Value, config: &EnvoyConfig) -> Result<(), Error> 
     const TRUSTED: &str = "/transport_socket/typed_config/common_tls_context/validation_context\
                            /trusted_ca/filename";
     match &config.to_server {
-        ToServer::Plain => Ok(()),
+        ToServer::Plain | ToServer::ProxyV2OfTls => Ok(()),
         ToServer::ProxyV1 => set(cluster, VERSION, json!("V1")),
         ToServer::ProxyV2 => set(cluster, VERSION, json!("V2")),
         ToServer::Tls(trusted) => set(cluster, TRUSTED, json!(trusted)),
