@@ -14,12 +14,20 @@ use portcullis_tests::{
 };
 
 /// The first rounds fill caches and pools.
-const WARM_UP: usize = 4;
-/// What Envoy's CPU time for a session may be, against one as long under TLS from the first byte on.
-const MOST_CPU: f64 = 1.1;
-/// What its memory may grow by for a session, octets. A leak of a session's least state would be
-/// more.
+const WARM_UP: usize = 10;
+/// What its memory may grow by for a session, octets, beyond what it grows by under TLS from the
+/// first byte on. A leak of a session's least state would be more.
 const MOST_GROWTH: f64 = 100.0;
+
+/// What Envoy's CPU time for a session may be, against one under TLS from the first byte on. Where
+/// there is hardly a message, the EHLO and the STARTTLS that are more are a tenth of all by
+/// themselves: there it is only not to become worse.
+fn most_cpu(message: Message) -> f64 {
+    match message {
+        Message::Short => 1.15,
+        Message::Usual => 1.1,
+    }
+}
 
 /// Measures STARTTLS against TLS from the first byte on.
 #[derive(Debug, Parser)]
@@ -27,8 +35,9 @@ struct Options {
     /// Sessions of each kind, for each message.
     #[arg(long, default_value_t = 10_000)]
     sessions: usize,
-    /// Rounds in which the kinds take turns.
-    #[arg(long, default_value_t = 20)]
+    /// Rounds in which the kinds take turns. The shorter a round, the more alike its neighbours on
+    /// the machine.
+    #[arg(long, default_value_t = 200)]
     rounds: usize,
     /// The kind of the certificate's key.
     #[arg(long, value_enum, default_value_t = Key::Ec)]
@@ -148,12 +157,18 @@ fn compare(options: &Options, message: Message, mta: &HostSim) -> Result<Verdict
     println!("  by STARTTLS: {whole:.3} times the CPU time of TLS from the first byte on,");
     println!("  and {switch:.3} times that of one with as many commands");
     ensure!(asked.failures == 0, "{} sessions failed", asked.failures);
-    let growth = asked.growth_per_session(count);
+    let growth = asked.growth_per_session(count) - connected.growth_per_session(count);
     ensure!(
         growth < MOST_GROWTH,
-        "memory grows by {growth:.0} octets a session"
+        "memory grows by {growth:.0} octets a session more"
     );
-    Ok(match whole <= MOST_CPU {
+    let dropped = "dynamicmodulescustom.portcullis_starttls_dropped_total";
+    let dropped = asked.envoy.admin().stat(dropped)?;
+    ensure!(
+        dropped == 0,
+        "something of {dropped} handshakes was dropped"
+    );
+    Ok(match whole <= most_cpu(message) {
         true => Verdict::Within,
         false => Verdict::TooMuch,
     })
@@ -182,7 +197,7 @@ fn run(options: &Options) -> Result<()> {
     }
     ensure!(
         over.is_empty(),
-        "more than {MOST_CPU} times the CPU time with these messages: {over:?}"
+        "more CPU time than it may take with these messages: {over:?}"
     );
     Ok(())
 }
