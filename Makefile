@@ -23,6 +23,8 @@ LISTEN ?= 127.0.0.1:2525
 UPSTREAM ?=
 ##= ADMIN=127.0.0.1:9901: run: Envoy's admin page
 ADMIN ?= 127.0.0.1:9901
+##= STATUS=127.0.0.1:8025: run: the page that shows what happens, or off
+STATUS ?= 127.0.0.1:8025
 ##= POLICY=: run: a policy file (envoy/policies/); empty is the default policy
 POLICY ?=
 ##= WORKERS=2: run: worker threads
@@ -48,6 +50,7 @@ SETUP := scripts/setup
 PORTCULLIS_WASM := $(TARGET)/portcullis.wasm
 PORTCULLIS_STARTTLS := $(TARGET)/libportcullis_starttls.so
 PORTCULLIS_HOST_SIM := $(TARGET)/debug/host-sim
+PORTCULLIS_STATUS := $(TARGET)/debug/portcullis-status
 PORTCULLIS_ENVOY = $(shell $(SETUP)/envoy --path)
 PORTCULLIS_EXIM = $(shell $(SETUP)/exim --path)
 PORTCULLIS_PYTHON = $(shell $(SETUP)/python-clients --path)
@@ -59,7 +62,7 @@ export RUST_LIB_BACKTRACE ?= 0
 
 # What the launcher, the demo and the tests are told.
 WHERE = PORTCULLIS_WASM='$(PORTCULLIS_WASM)' PORTCULLIS_STARTTLS='$(PORTCULLIS_STARTTLS)' \
-	PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' \
+	PORTCULLIS_HOST_SIM='$(PORTCULLIS_HOST_SIM)' PORTCULLIS_STATUS='$(PORTCULLIS_STATUS)' \
 	PORTCULLIS_ENVOY='$(PORTCULLIS_ENVOY)' PORTCULLIS_EXIM='$(PORTCULLIS_EXIM)' \
 	PORTCULLIS_PYTHON='$(PORTCULLIS_PYTHON)' PORTCULLIS_KUBERNETES='$(PORTCULLIS_KUBERNETES)' \
 	PORTCULLIS_DASHBOARDS='$(PORTCULLIS_DASHBOARDS)'
@@ -87,7 +90,7 @@ run: wasm build $(if $(filter off,$(STARTTLS)),,starttls setup-tls) $(if $(filte
 		--listen '$(LISTEN)' --admin '$(ADMIN)' --workers '$(WORKERS)' --host '$(HOST)' \
 		--proxy-protocol '$(PROXY_PROTOCOL)' --upstream-proxy-protocol '$(UPSTREAM_PROXY_PROTOCOL)' \
 		--dnsbl '$(DNSBL)' --fleet '$(FLEET)' \
-		--starttls '$(STARTTLS)' \
+		--starttls '$(STARTTLS)' --status '$(STATUS)' \
 		$(if $(UPSTREAM),--upstream '$(UPSTREAM)') $(if $(POLICY),--policy '$(POLICY)')
 
 .PHONY: demo
@@ -133,12 +136,12 @@ certificate: setup-tls ## make a self-signed certificate to try, in target/tls
 	@scripts/certificate '$(TARGET)/tls'
 
 .PHONY: build
-build: setup-rust ## build the native programs: host-sim, launcher, demo
+build: setup-rust ## build the native programs: host-sim, status page, launcher, demo
 	@echo 'build: native programs'
 	@cargo build --quiet $(CARGO_FLAGS) $(NATIVE) $(PROGRAMS)
 
 .PHONY: schema
-schema: setup-rust ## write envoy/policy.schema.json from the policy's types
+schema: setup-rust ## write envoy/policy.schema.json and docs/settings.md from the policy's types
 	@scripts/schema --write $(CARGO_FLAGS) $(NATIVE)
 
 .PHONY: image
@@ -211,7 +214,7 @@ wasm-check: wasm ## size, imports, exports and freshness of the .wasm
 	@PORTCULLIS_WASM='$(PORTCULLIS_WASM)' cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test wasm_artifact
 
 .PHONY: schema-check
-schema-check: setup-rust ## fails when envoy/policy.schema.json is stale
+schema-check: setup-rust ## fails when envoy/policy.schema.json or docs/settings.md is stale
 	@scripts/schema --check $(CARGO_FLAGS) $(NATIVE)
 
 # -- Set-up ------------------------------------------------------------------

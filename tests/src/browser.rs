@@ -114,15 +114,34 @@ impl Browser {
     ///
     /// # Errors
     /// When the browser does not answer in time.
-    pub fn show(&mut self, file: &Path, (width, height): (u32, u32), scheme: &str) -> Result<()> {
+    pub fn show(&mut self, file: &Path, size: (u32, u32), scheme: &str) -> Result<()> {
+        let url = format!("file://{}", file.canonicalize()?.display());
+        self.visit(&url, size, &[("prefers-color-scheme", scheme)])
+    }
+
+    /// Shows a page in a window of this size, to a reader with these preferences.
+    ///
+    /// # Errors
+    /// When the browser does not answer in time.
+    pub fn visit(
+        &mut self,
+        url: &str,
+        (width, height): (u32, u32),
+        preferences: &[(&str, &str)],
+    ) -> Result<()> {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
         });
         self.call("Emulation.setDeviceMetricsOverride", size)?;
-        let feature = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "features": feature }))?;
+        let features: Vec<Value> = preferences
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )?;
         self.events.clear();
-        let url = format!("file://{}", file.canonicalize()?.display());
         self.call("Page.navigate", json!({ "url": url }))?;
         self.until(|event| at(event, "/method") == "Page.loadEventFired")
     }

@@ -30,6 +30,7 @@ pub mod proxy_header;
 pub mod smtp;
 pub mod soak;
 pub mod stand;
+pub mod status_page;
 pub mod tls;
 
 pub use error::Error;

@@ -84,22 +84,32 @@ pub fn envoy() -> Result<PathBuf, Error> {
 /// # Errors
 /// [`Error::Missing`] if it has not been built.
 pub fn host_sim() -> Result<PathBuf, Error> {
+    let mend = "cargo build -p portcullis-host-sim";
+    found("host-sim", "PORTCULLIS_HOST_SIM", built("host-sim"), mend)
+}
+
+/// The status page's binary: `PORTCULLIS_STATUS`, else beside the running program, else
+/// `target/debug/portcullis-status`.
+///
+/// # Errors
+/// [`Error::Missing`] if it has not been built.
+pub fn status() -> Result<PathBuf, Error> {
+    let usual = built("portcullis-status");
+    found("the status page", "PORTCULLIS_STATUS", usual, "make build")
+}
+
+/// A program of this workspace: beside the running one, else in `target/debug`.
+fn built(name: &str) -> PathBuf {
     let beside = env::current_exe().ok().and_then(|program| {
         // A test runs from target/debug/deps, the launcher from target/debug.
         program
             .ancestors()
             .skip(1)
             .take(2)
-            .map(|place| place.join("host-sim"))
+            .map(|place| place.join(name))
             .find(|p| p.is_file())
     });
-    let usual = beside.unwrap_or_else(|| repository().join("target/debug/host-sim"));
-    found(
-        "host-sim",
-        "PORTCULLIS_HOST_SIM",
-        usual,
-        "cargo build -p portcullis-host-sim",
-    )
+    beside.unwrap_or_else(|| repository().join("target/debug").join(name))
 }
 
 /// A Python with the mail libraries of the tests: `PORTCULLIS_PYTHON`, else where `make setup`

@@ -16,6 +16,7 @@ use portcullis_tests::{
     process::Process,
     smtp::Client,
     stand::{rcpt, rcpts, under_tls},
+    status_page::state,
 };
 use tempfile::TempDir;
 
@@ -184,6 +185,33 @@ fn killed_without_a_chance_it_leaves_no_process() -> Result<()> {
 }
 
 #[test]
+fn the_status_page_shows_who_was_listed_and_ends_with_the_launcher() -> Result<()> {
+    let mut launcher = Launcher::start(&["--status", "127.0.0.1:0"])?;
+    let guard = launcher.address()?;
+    let line = launcher.says("status page")?;
+    let url = line.rsplit(' ').next().unwrap_or_default();
+    let children = launcher.children()?;
+    assert_eq!(children.len(), 3, "the mail server, the guard and the page");
+    assert_eq!(cut_after(guard)?, 5);
+    wait_for("the listing on the page", PATIENCE, || {
+        let text = state(url);
+        let shows = [
+            r#""total":1,"matching":1,"#,
+            r#"/32","reason":"ledger.streak","until":"#,
+            r#"{"rule":"rcpt.max_consecutive","acted":{"total":1,"#,
+            r#""verdict":"close","rule":"rcpt.max_consecutive","tried":5,"rejected":5"#,
+        ];
+        Ok::<_, Error>(match shows.iter().all(|part| text.contains(part)) {
+            true => Seen::Done(()),
+            false => Seen::NotYet(text),
+        })
+    })?;
+    launcher.process.signal(Signal::SIGTERM)?;
+    ensure!(launcher.process.wait(PATIENCE)?.success());
+    Ok(all_gone(&children)?)
+}
+
+#[test]
 fn a_changed_policy_is_applied_on_sighup_and_a_bad_one_is_not() -> Result<()> {
     let mut launcher = Launcher::start(&[])?;
     let guard = launcher.address()?;
@@ -269,7 +297,7 @@ fn a_bad_policy_at_the_start_is_told_in_the_filters_words() -> Result<()> {
 fn an_address_in_use_is_told_with_the_flag_that_changes_it() -> Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
-    for flag in ["--listen", "--admin"] {
+    for flag in ["--listen", "--admin", "--status"] {
         let mut launcher = Launcher::start(&[flag, &address])?;
         fails_saying(&mut launcher, &[&address, flag, "in use"])?;
     }

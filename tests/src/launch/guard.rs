@@ -13,6 +13,7 @@ use super::{
     Options, Services,
     options::{Beside, Host, StartTls, Switch},
     server::Server,
+    status::Page,
 };
 use crate::{
     Error,
@@ -86,6 +87,7 @@ impl RunningGuard {
         options: &Options,
         server: &Server,
         beside: &Services,
+        page: &Page,
     ) -> String {
         let listen = self.address();
         let mut text = format!("portcullis: listening on {listen}\n");
@@ -93,6 +95,9 @@ impl RunningGuard {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {name:<11} {value}");
         };
+        if let Some(url) = page.url() {
+            line("status page", &url);
+        }
         line("mail server", &server.to_string());
         if let Self::Envoy(envoy) = self {
             line("admin", &format!("http://{}", envoy.admin().address()));
@@ -170,7 +175,7 @@ fn simulated(options: &Options, server: &Server) -> Result<HostSim> {
 
 /// Says at once that an address is taken. Envoy would not: it shares its port with any other Envoy
 /// of the same user (`SO_REUSEPORT`), and mail would go to either.
-fn free(address: SocketAddr, flag: &'static str) -> Result<(), Error> {
+pub(super) fn free(address: SocketAddr, flag: &'static str) -> Result<(), Error> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(source) => Err(Error::Address {

@@ -4,6 +4,7 @@ mod blocklists;
 mod guard;
 mod options;
 mod server;
+mod status;
 mod store;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use options::{Beside, Options};
 
 use guard::RunningGuard;
 use server::Server;
+use status::Page;
 use store::SharedStore;
 
 /// How often the launcher looks whether its processes still run.
@@ -35,13 +37,16 @@ pub fn run(options: &Options) -> Result<()> {
     // Asked for before anything starts, so that no signal ends this program uncleaned.
     let signals = runtime.block_on(async { Signals::catch() })?;
     options.check()?;
+    Page::check(options)?;
     let server = Server::provide(options)?;
     let blocklists = Blocklists::provide(&options.dnsbl)?;
     let store = SharedStore::provide(&options.fleet)?;
     let beside = Services { blocklists, store };
     let guard = RunningGuard::start(options, &server, &beside)?;
-    print!("{}", guard.introduction(options, &server, &beside));
+    let page = Page::provide(options, &guard)?;
+    print!("{}", guard.introduction(options, &server, &beside, &page));
     let mut running = Running {
+        page,
         guard,
         beside,
         server,
@@ -49,8 +54,9 @@ pub fn run(options: &Options) -> Result<()> {
     runtime.block_on(stay(signals, options, &mut running))
 }
 
-/// What the launcher has started; the guard is ended first.
+/// What the launcher has started, in the order in which it is ended.
 struct Running {
+    page: Page,
     guard: RunningGuard,
     beside: Services,
     server: Server,
@@ -90,6 +96,7 @@ async fn stay(mut signals: Signals, options: &Options, running: &mut Running) ->
                 running.beside.blocklists.still_run()?;
                 running.beside.store.still_runs()?;
                 running.guard.still_runs()?;
+                running.page.still_runs()?;
             }
         }
     }

@@ -62,6 +62,9 @@ pub struct Options {
     /// directory has the files tls.crt and tls.key to use.
     #[arg(long, value_name = "off|on|DIR", default_value = "off")]
     pub starttls: StartTls,
+    /// Where the status page is (Envoy only).
+    #[arg(long, value_name = "off|ADDR", default_value = "off")]
+    pub status: Status,
     /// What runs the filter.
     #[arg(long, value_name = "envoy|sim", value_enum, default_value_t = Host::Envoy)]
     pub host: Host,
@@ -99,6 +102,29 @@ pub enum Beside {
     Example,
     /// This one.
     At(HostPort),
+}
+
+/// Where the status page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// There is none.
+    Off,
+    /// Here.
+    At(SocketAddr),
+}
+
+impl FromStr for Status {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            _ => match text.parse() {
+                Ok(address) => Ok(Self::At(address)),
+                Err(_) => Err("neither off nor an address with a port, as 127.0.0.1:8025".into()),
+            },
+        }
+    }
 }
 
 /// Where STARTTLS ends.

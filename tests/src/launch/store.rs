@@ -53,9 +53,10 @@ impl fmt::Display for SharedStore {
             Self::Named(address) => write!(out, "{address}"),
             Self::Example(store) => write!(
                 out,
-                "{} (Webdis; --fleet {} lets another guard share it)",
+                "{} (Webdis; --fleet {} lets another guard share it; redis-cli -p {})",
                 store.address(),
-                store.address()
+                store.address(),
+                store.redis_address().port()
             ),
         }
     }
