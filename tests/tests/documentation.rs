@@ -1,5 +1,5 @@
 //! What the documentation shows works: every policy in it, and in `envoy/policies`, is taken by the
-//! filter as built; every setting is in it; and its links lead somewhere.
+//! filter as built; every setting has an example in it; and its links lead somewhere.
 
 use std::{fs, path::PathBuf};
 
@@ -11,9 +11,11 @@ use portcullis_tests::{
 };
 use serde_json::Value;
 
-/// The operator's guide: all texts of `docs`, by their files.
+/// The operator's guide: its beginning and all texts of `docs`, by their files.
 fn guide() -> Result<Vec<(PathBuf, String)>> {
-    let mut texts = Vec::new();
+    let first = paths::repository().join("envoy/README.md");
+    let text = fs::read_to_string(&first)?;
+    let mut texts = vec![(first, text)];
     for entry in fs::read_dir(paths::repository().join("docs"))? {
         let file = entry?.path();
         if file.extension().is_some_and(|extension| extension == "md") {
@@ -69,33 +71,75 @@ fn a_bad_policy_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// The settings of the schema that are explained as `section.setting`; sections with a heading of
-/// their own explain theirs together.
+/// What stands below one heading: the settings that it names, and the policies that it shows.
+struct Section {
+    names: Vec<String>,
+    shown: Vec<Value>,
+}
+
+fn sections(markdown: &str) -> Result<Vec<Section>> {
+    let below = markdown.split("\n### `").skip(1);
+    let sections = below.map(|text| {
+        let (heading, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let end = rest.find("\n## ").unwrap_or(rest.len());
+        let shown = examples(rest.get(..end).unwrap_or_default()).into_iter();
+        let shown: Result<_, _> = shown.map(|policy| serde_json::from_str(&policy)).collect();
+        Ok(Section {
+            names: heading.split('`').step_by(2).map(str::to_owned).collect(),
+            shown: shown.with_context(|| heading.to_owned())?,
+        })
+    });
+    sections.collect()
+}
+
+impl Section {
+    /// Whether its heading names a setting, or a part that has it, and a policy below sets it.
+    fn explains(&self, setting: &str) -> bool {
+        let named = self.names.iter().any(|name| {
+            let rest = setting.strip_prefix(name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        let pointer = format!("/{}", setting.replace('.', "/"));
+        named
+            && self
+                .shown
+                .iter()
+                .any(|policy| policy.pointer(&pointer).is_some())
+    }
+}
+
 #[test]
-fn every_setting_is_in_the_guide() -> Result<()> {
+fn every_setting_has_an_example_under_a_heading_of_its_own() -> Result<()> {
     let schema = fs::read_to_string(paths::repository().join("envoy/policy.schema.json"))?;
     let schema: Value = serde_json::from_str(&schema)?;
-    let texts: String = guide()?.into_iter().map(|(_, text)| text).collect();
-    let mut missing = Vec::new();
-    let mut seen = 0;
-    for (section, shape) in members(&schema, "/properties")? {
-        if texts.contains(&format!("\n### `{section}`\n")) {
-            continue;
-        }
-        let name = shape.pointer("/$ref").and_then(Value::as_str);
-        let name = name.and_then(|reference| reference.strip_prefix('#'));
-        let place =
-            name.with_context(|| format!("{section} is neither explained nor a section"))?;
-        for setting in members(&schema, &format!("{place}/properties"))?.keys() {
-            seen += 1;
-            let setting = format!("`{section}.{setting}`");
-            if !texts.contains(&setting) {
-                missing.push(setting);
-            }
-        }
+    let mut known = Vec::new();
+    for (_, text) in guide()? {
+        known.extend(sections(&text)?);
     }
-    ensure!(seen >= 40, "only {seen} settings found");
-    ensure!(missing.is_empty(), "not in docs/: {}", missing.join(", "));
+    let mut settings = Vec::new();
+    settings_of(&schema, &schema, "", &mut settings)?;
+    ensure!(settings.len() >= 90, "only {settings:?} found");
+    settings.retain(|setting| !known.iter().any(|section| section.explains(setting)));
+    ensure!(settings.is_empty(), "no example in docs/: {settings:?}");
+    Ok(())
+}
+
+/// The settings below a place of the schema, by their whole names.
+fn settings_of(schema: &Value, shape: &Value, path: &str, found: &mut Vec<String>) -> Result<()> {
+    let name = shape.pointer("/$ref").and_then(Value::as_str);
+    let place = name.map(|reference| reference.trim_start_matches('#'));
+    let shape = match place {
+        Some(place) => schema.pointer(place).context("a reference to nothing")?,
+        None => shape,
+    };
+    if shape.get("properties").is_none() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    for (name, inner) in members(shape, "/properties")? {
+        let dot = if path.is_empty() { "" } else { "." };
+        settings_of(schema, inner, &format!("{path}{dot}{name}"), found)?;
+    }
     Ok(())
 }
 
