@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use portcullis_tests::{
     Error,
     deadline::{PATIENCE, Seen, wait_for},
@@ -209,6 +212,23 @@ fn the_status_page_shows_who_was_listed_and_ends_with_the_launcher() -> Result<(
     launcher.process.signal(Signal::SIGTERM)?;
     ensure!(launcher.process.wait(PATIENCE)?.success());
     Ok(all_gone(&children)?)
+}
+
+#[test]
+fn mail_goes_on_without_the_status_page() -> Result<()> {
+    let mut launcher = Launcher::start(&["--status", "127.0.0.1:0"])?;
+    let guard = launcher.address()?;
+    launcher.says("status page")?;
+    let name = |id: &u32| fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    let children = launcher.children()?;
+    // The kernel keeps fifteen letters of a name.
+    let page = children
+        .iter()
+        .find(|id| name(id).starts_with("portcullis-stat"));
+    let page = page.context("no process of the page's name")?;
+    kill(Pid::from_raw(page.cast_signed()), Signal::SIGKILL)?;
+    launcher.says("mail goes on without the status page")?;
+    delivers(guard)
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl Envoy {
     }
 }
 
+/// It has run since before any record was written.
 fn answer(mut stream: TcpStream, sessions: u64) -> std::io::Result<()> {
     let head = BufReader::new(stream.try_clone()?).lines();
     for line in head {
@@ -97,7 +98,7 @@ fn answer(mut stream: TcpStream, sessions: u64) -> std::io::Result<()> {
         }
     }
     let body = format!(
-        "envoy_server_uptime{{}} 100\nportcullis_sessions_total{{}} {sessions}\n\
+        "envoy_server_uptime{{}} 10000000000\nportcullis_sessions_total{{}} {sessions}\n\
          portcullis_sessions_open{{}} 7\nportcullis_listings{{}} {}\n\
          portcullis_attack_workers{{}} 1\nportcullis_errands_lost_total{{}} 3\n\
          portcullis_closed_total{{rule=\"rcpt.max_consecutive\"}} 40\n\

@@ -14,11 +14,30 @@ pub(super) const MOST: usize = 50_000;
 /// Who is listed.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    by_client: HashMap<String, Listed>,
+    by_client: HashMap<String, Known>,
     /// The same by the end of the listing.
     by_end: BTreeSet<(u64, String)>,
     /// Listings that made room for others while they held.
     crowded_out: u64,
+    /// What the guard remembers begins here, in milliseconds since the Unix epoch.
+    since_ms: u64,
+}
+
+/// When Envoy began is known to the second, and by another clock than its records'.
+const SLACK_MS: u64 = 5000;
+
+/// A listing and when the record was written that tells of it.
+#[derive(Debug)]
+struct Known {
+    listed: Listed,
+    told_ms: Option<u64>,
+}
+
+impl Known {
+    /// Whether the guard has forgotten since. A record without a time is taken as new.
+    fn forgotten(&self, since_ms: u64) -> bool {
+        self.told_ms.is_some_and(|told| told + SLACK_MS < since_ms)
+    }
 }
 
 /// A client that is listed.
@@ -56,6 +75,13 @@ impl Listings {
         let Some(listed) = record.listed.as_ref().filter(|one| one.until > now_s) else {
             return;
         };
+        let known = Known {
+            listed: listed.clone(),
+            told_ms: record.ended_ms,
+        };
+        if known.forgotten(self.since_ms) {
+            return;
+        }
         if self.by_client.len() >= MOST
             && let Some((_, client)) = self.by_end.pop_first()
         {
@@ -63,7 +89,19 @@ impl Listings {
             self.crowded_out += 1;
         }
         self.by_end.insert((listed.until, record.prefix.clone()));
-        self.by_client.insert(record.prefix.clone(), listed.clone());
+        self.by_client.insert(record.prefix.clone(), known);
+    }
+
+    /// The guard remembers nothing from before this moment: a new process, and no store that it
+    /// shares with others.
+    pub(super) fn begin(&mut self, since_ms: u64) {
+        if since_ms <= self.since_ms + SLACK_MS {
+            return;
+        }
+        self.since_ms = since_ms;
+        let (by_client, by_end) = (&mut self.by_client, &mut self.by_end);
+        by_client.retain(|_, known| !known.forgotten(since_ms));
+        by_end.retain(|(_, client)| by_client.contains_key(client));
     }
 
     /// Listings that have run out go.
@@ -77,8 +115,8 @@ impl Listings {
     }
 
     fn remove(&mut self, client: &str) {
-        if let Some((client, listed)) = self.by_client.remove_entry(client) {
-            self.by_end.remove(&(listed.until, client));
+        if let Some((client, known)) = self.by_client.remove_entry(client) {
+            self.by_end.remove(&(known.listed.until, client));
         }
     }
 
@@ -87,7 +125,7 @@ impl Listings {
     pub(super) fn extract(&self, filter: &str, from: usize, per_page: usize) -> Extract {
         let filter = Filter::new(filter);
         let rows = self.by_end.iter().rev().filter_map(|(until, client)| {
-            let listed = self.by_client.get(client)?;
+            let listed = &self.by_client.get(client)?.listed;
             filter
                 .takes(client, &listed.reason)
                 .then_some((until, client, listed))
@@ -222,6 +260,31 @@ mod tests {
         listings.note(&record("192.0.2.1/32", None), NOW);
         assert!(clients(&listings, "").is_empty());
         assert!(listings.by_end.is_empty());
+    }
+
+    #[test]
+    fn a_new_guard_has_forgotten_what_was_told_before_it_began() {
+        let began = NOW * 1000;
+        let at = |client: &str, ended_ms| Record {
+            ended_ms,
+            ..record(client, Some(("ledger.streak", NOW + 60)))
+        };
+        let old = at("192.0.2.1/32", Some(began - 60_000));
+        let new = at("192.0.2.2/32", Some(began - 1000));
+        let undated = at("192.0.2.3/32", None);
+        let mut listings = Listings::default();
+        for record in [&old, &new, &undated] {
+            listings.note(record, NOW);
+        }
+        assert_eq!(clients(&listings, "").len(), 3);
+        listings.begin(began);
+        assert_eq!(clients(&listings, ""), ["192.0.2.3/32", "192.0.2.2/32"]);
+        assert_eq!(listings.by_end.len(), 2);
+        listings.note(&old, NOW);
+        assert_eq!(clients(&listings, "").len(), 2);
+        // The same moment, as another look at the clock has it.
+        listings.begin(began + 1000);
+        assert_eq!(clients(&listings, "").len(), 2);
     }
 
     #[test]

@@ -78,6 +78,10 @@ impl Board {
     /// Envoy answered.
     pub(crate) fn read(&mut self, reading: Reading) {
         self.envoy.read();
+        if reading.remembers_only_its_own() {
+            let began = now_ms().saturating_sub(reading.uptime_s * 1000);
+            self.listings.begin(began);
+        }
         self.history.push(reading);
     }
 

@@ -1,5 +1,7 @@
 //! One line of the access log.
 
+use std::time::UNIX_EPOCH;
+
 use serde::{Deserialize, Serialize};
 
 /// The longest text that is kept of a field, in letters. The guard writes nothing longer, but a
@@ -26,6 +28,9 @@ pub(crate) struct Record {
     pub(crate) rejected: u64,
     /// Messages taken.
     pub(crate) messages: u64,
+    /// When it ended, in milliseconds since the Unix epoch.
+    #[serde(skip)]
+    pub(crate) ended_ms: Option<u64>,
     /// Its listing, if it has one.
     #[serde(skip)]
     pub(crate) listed: Option<Listed>,
@@ -62,6 +67,11 @@ impl Record {
             ..listed
         });
         Ok(Some(Self {
+            ended_ms: line
+                .start
+                .as_deref()
+                .and_then(unix_ms)
+                .map(|began| began.saturating_add(line.duration_ms.unwrap_or_default())),
             start: line.start.map(short),
             prefix: short(told.prefix.unwrap_or_else(|| client.clone())),
             client: short(client),
@@ -75,6 +85,12 @@ impl Record {
     }
 }
 
+fn unix_ms(text: &str) -> Option<u64> {
+    let moment = humantime::parse_rfc3339(text).ok()?;
+    let since = moment.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
 fn short(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(LONGEST) {
         text.truncate(end);
@@ -86,6 +102,7 @@ fn short(mut text: String) -> String {
 #[derive(Deserialize)]
 struct Line {
     start: Option<String>,
+    duration_ms: Option<u64>,
     client: Option<String>,
     portcullis: Option<Told>,
 }
@@ -112,13 +129,14 @@ mod tests {
     #[test]
     fn a_line_of_the_log_is_read() {
         let line = br#"{"start":"2026-11-26T14:00:00.000Z","client":"203.0.113.7:40001","peer":"127.0.0.1:5",
-            "connection":7,"flags":"-","portcullis":{"client":"203.0.113.7","prefix":"203.0.113.0/24",
+            "connection":7,"duration_ms":1500,"flags":"-","portcullis":{"client":"203.0.113.7","prefix":"203.0.113.0/24",
             "verdict":"close","rule":"rcpt.max_consecutive","mode":"enforce","policy":"5477a4babbc2",
             "opaque":null,"tls":false,"dnsbl":null,
             "listed":{"reason":"ledger.streak","until":1795700404,"times":1},
             "tried":5,"accepted":0,"rejected":5,"messages":0,"observed":[],"ended":"guard"}}"#;
         let record = Record::parse(line).unwrap().unwrap();
         assert_eq!(record.start.as_deref(), Some("2026-11-26T14:00:00.000Z"));
+        assert_eq!(record.ended_ms, Some(1_795_701_601_500));
         assert_eq!(record.client, "203.0.113.7");
         assert_eq!(record.prefix, "203.0.113.0/24");
         assert_eq!(record.verdict, "close");

@@ -11,6 +11,9 @@ use super::exposition::samples;
 /// our memory.
 const MOST_RULES: usize = 64;
 
+/// So long after its start a guard that shares a store has called it.
+const SETTLED_S: u64 = 5;
+
 /// Counters that tell of something to look into.
 const TROUBLES: [(&str, Telling, &str); 9] = [
     (
@@ -103,6 +106,8 @@ pub(crate) struct Reading {
     pub(crate) accepted: u64,
     /// Recipients unknown.
     pub(crate) rejected: u64,
+    /// Calls to a store shared with other guards.
+    pub(super) fleet_calls: u64,
     /// What rules did.
     pub(crate) rules: BTreeMap<String, Deeds>,
     /// The counters of trouble that are not 0.
@@ -146,6 +151,10 @@ impl Reading {
                 "portcullis_recipients_accepted_total" => reading.accepted = value,
                 "portcullis_recipients_rejected_total" => reading.rejected = value,
                 "envoy_server_uptime" => reading.uptime_s = value,
+                "portcullis_fleet_reads_total" | "portcullis_fleet_errors_total" => {
+                    reading.fleet_calls += value;
+                    reading.trouble(sample.name, value);
+                }
                 "portcullis_closed_total"
                 | "portcullis_refused_total"
                 | "portcullis_detained_total" => {
@@ -158,6 +167,12 @@ impl Reading {
             }
         }
         if guarded { Ok(reading) } else { Err(NoGuard) }
+    }
+
+    /// Whether all that the guard remembers is from after Envoy's start, as far as can be said: one
+    /// that shares a store has asked it some seconds after that.
+    pub(crate) fn remembers_only_its_own(&self) -> bool {
+        self.uptime_s >= SETTLED_S && self.fleet_calls == 0
     }
 
     fn count(&mut self, rule: Option<&str>, add: impl FnOnce(&mut Deeds)) {
@@ -272,6 +287,20 @@ portcullis_dnsbl_site_off_total{site="b.test"} 2
             told(&at(0, 3), &at(0, 5)),
             [("portcullis_dnsbl_site_off_total", 2)]
         );
+    }
+
+    #[test]
+    fn a_guard_that_shares_a_store_remembers_more_than_its_own() {
+        let only_its_own = |uptime: u64, fleet: &str| {
+            let text = format!(
+                "portcullis_sessions_total{{}} 1\nenvoy_server_uptime{{}} {uptime}\n{fleet}"
+            );
+            Reading::parse(&text, 0).unwrap().remembers_only_its_own()
+        };
+        assert!(only_its_own(5, "portcullis_fleet_reads_total{} 0\n"));
+        assert!(!only_its_own(4, ""));
+        assert!(!only_its_own(60, "portcullis_fleet_reads_total{} 1\n"));
+        assert!(!only_its_own(60, "portcullis_fleet_errors_total{} 1\n"));
     }
 
     #[test]

@@ -202,7 +202,7 @@ function showVerdicts({ verdicts, acted, log }) {
     const messages = `${record.messages} ${record.messages === 1 ? "message" : "messages"}`;
     const beside = `${record.rejected} unknown${record.messages ? `, ${messages}` : ""}`;
     return element("tr", {},
-      element("td", {}, clock(record.start)),
+      element("td", {}, clock(record.start ?? NaN)),
       element("td", { class: "client" }, record.client),
       element("td", {}, element("span", { class: tone }, word), ...(record.rule ? [element("small", {}, ...breakable(record.rule))] : [])),
       element("td", {}, `${record.tried} tried`, small(beside)));

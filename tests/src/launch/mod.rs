@@ -96,7 +96,7 @@ async fn stay(mut signals: Signals, options: &Options, running: &mut Running) ->
                 running.beside.blocklists.still_run()?;
                 running.beside.store.still_runs()?;
                 running.guard.still_runs()?;
-                running.page.still_runs()?;
+                running.page.watch();
             }
         }
     }

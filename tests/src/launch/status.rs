@@ -43,8 +43,12 @@ impl Page {
         page.map(|page| format!("http://{}", page.address()))
     }
 
-    pub(super) fn still_runs(&mut self) -> Result<(), Error> {
+    /// Says once if it has ended. Mail goes on without it.
+    pub(super) fn watch(&mut self) {
         let page = self.0.as_mut();
-        page.map_or(Ok(()), |page| page.process().still_runs())
+        if let Some(Err(error)) = page.map(|page| page.process().still_runs()) {
+            println!("portcullis: mail goes on without the status page: {error}");
+            self.0 = None;
+        }
     }
 }
