@@ -1,0 +1,15 @@
+//! What the guard costs, beside what others cost on the same work. `make bench` runs it.
+//!
+//! Whatever is compared is measured in the same run, on the same inputs, in turns; figures of two
+//! runs, or of two machines, say nothing about each other.
+
+pub mod bars;
+pub mod contestant;
+pub mod figures;
+pub mod load;
+pub mod options;
+pub mod print;
+pub mod run;
+pub mod stats;
+pub mod usage;
+pub mod wire;

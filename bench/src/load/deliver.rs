@@ -1,0 +1,133 @@
+//! Small messages, one command at a time.
+
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use tokio::task::{JoinSet, LocalSet};
+
+use super::{CLIENTS, client, run, wire::Wire};
+
+/// The message: a short text with its headers.
+const BODY: &str = "From: <carol@example.com>\r\nTo: <alice@example.test>\r\nSubject: minutes\r\n\
+                    \r\nThe minutes of Tuesday's meeting are below.\r\n..and a dot\r\n.\r\n";
+
+/// How many messages a connection carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerConnection {
+    /// One; then it is closed, and the next one opened.
+    One,
+    /// As many as there are.
+    Many,
+}
+
+/// Messages to be delivered.
+#[derive(Debug, Clone, Copy)]
+pub struct Deliveries {
+    /// To whom.
+    pub server: SocketAddr,
+    /// How many.
+    pub messages: usize,
+    /// How many connections at once.
+    pub at_once: usize,
+    /// How many messages on each.
+    pub per_connection: PerConnection,
+    /// The time from the beginning of one message to that of the next on a connection; zero for as
+    /// fast as it goes.
+    pub pace: Duration,
+}
+
+/// What became of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivered {
+    /// Messages that the server took.
+    pub messages: usize,
+    /// In how many seconds.
+    pub seconds: f64,
+}
+
+/// Delivers them all.
+///
+/// # Errors
+/// If one of them fails.
+pub fn deliver(plan: Deliveries) -> Result<Delivered> {
+    let start = Instant::now();
+    run(&format!("delivering to {}", plan.server), async {
+        let left = Rc::new(Cell::new(plan.messages));
+        let local = LocalSet::new();
+        local
+            .run_until(async {
+                let mut running = JoinSet::new();
+                for number in 0..plan.at_once {
+                    let left = Rc::clone(&left);
+                    running.spawn_local(sender(plan, number, left));
+                }
+                while let Some(ended) = running.join_next().await {
+                    ended.map_err(io::Error::other)??;
+                }
+                Ok(())
+            })
+            .await
+    })?;
+    Ok(Delivered {
+        messages: plan.messages,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+fn take(left: &Cell<usize>) -> bool {
+    let taken = left.get().checked_sub(1);
+    left.set(taken.unwrap_or_default());
+    taken.is_some()
+}
+
+async fn sender(plan: Deliveries, number: usize, left: Rc<Cell<usize>>) -> io::Result<()> {
+    let mut next = Instant::now() + spread_out(plan.pace, number, plan.at_once);
+    let mut visit = number;
+    let mut wire: Option<Wire> = None;
+    while take(&left) {
+        if !plan.pace.is_zero() {
+            tokio::time::sleep_until(next.into()).await;
+            next += plan.pace;
+        }
+        let mut open = match wire.take() {
+            Some(open) => open,
+            None => {
+                let mut open = Wire::greeted(client(visit % CLIENTS), plan.server).await?;
+                open.expect("EHLO mail.example.com\r\n", 250).await?;
+                open
+            }
+        };
+        message(&mut open).await?;
+        match plan.per_connection {
+            PerConnection::Many => wire = Some(open),
+            PerConnection::One => {
+                open.expect("QUIT\r\n", 221).await?;
+                visit += plan.at_once;
+            }
+        }
+    }
+    match wire {
+        Some(mut open) => open.expect("QUIT\r\n", 221).await,
+        None => Ok(()),
+    }
+}
+
+/// Senders do not all begin in the same moment.
+fn spread_out(pace: Duration, number: usize, of: usize) -> Duration {
+    let part = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    pace * part(number) / part(of.max(1))
+}
+
+/// One message for one recipient.
+pub(super) async fn message(wire: &mut Wire) -> io::Result<()> {
+    wire.expect("MAIL FROM:<carol@example.com>\r\n", 250).await?;
+    wire.expect("RCPT TO:<alice@example.test>\r\n", 250).await?;
+    wire.expect("DATA\r\n", 354).await?;
+    wire.expect(BODY, 250).await
+}

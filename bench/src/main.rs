@@ -1,0 +1,17 @@
+//! `make bench`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use portcullis_bench::{options::Options, run};
+
+fn main() -> ExitCode {
+    match run::run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("portcullis-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
