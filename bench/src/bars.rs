@@ -133,7 +133,9 @@ impl Bar {
 /// of the guard's.
 #[must_use]
 pub fn all_hold(verdicts: &[Verdict]) -> bool {
-    verdicts.iter().all(|verdict| verdict.outcome != Outcome::Missed)
+    verdicts
+        .iter()
+        .all(|verdict| verdict.outcome != Outcome::Missed)
 }
 
 /// The last line of a run.
@@ -198,13 +200,31 @@ mod tests {
     fn a_bar_is_kept_missed_or_missing() {
         let times = Against::Times("bare");
         let table = [
-            (bar(KEPT_CPU, times.clone(), Sense::AtMost, 1.2), Outcome::Kept),
-            (bar(KEPT_CPU, times.clone(), Sense::Below, 1.2), Outcome::Missed),
-            (bar(KEPT_CPU, times.clone(), Sense::AtMost, 1.19), Outcome::Missed),
+            (
+                bar(KEPT_CPU, times.clone(), Sense::AtMost, 1.2),
+                Outcome::Kept,
+            ),
+            (
+                bar(KEPT_CPU, times.clone(), Sense::Below, 1.2),
+                Outcome::Missed,
+            ),
+            (
+                bar(KEPT_CPU, times.clone(), Sense::AtMost, 1.19),
+                Outcome::Missed,
+            ),
             (bar(DATA_RATE, times, Sense::AtLeast, 0.95), Outcome::Missed),
-            (bar(LATENCY_P50, Against::Over("bare"), Sense::Below, 20.0), Outcome::Kept),
-            (bar(LATENCY_P50, Against::Nobody, Sense::Below, 20.0), Outcome::Missed),
-            (bar(KEPT_CPU, Against::Times("haraka"), Sense::Below, 1.0), Outcome::Missing),
+            (
+                bar(LATENCY_P50, Against::Over("bare"), Sense::Below, 20.0),
+                Outcome::Kept,
+            ),
+            (
+                bar(LATENCY_P50, Against::Nobody, Sense::Below, 20.0),
+                Outcome::Missed,
+            ),
+            (
+                bar(KEPT_CPU, Against::Times("haraka"), Sense::Below, 1.0),
+                Outcome::Missing,
+            ),
         ];
         for (verdict, outcome) in table {
             assert_eq!(verdict.outcome, outcome, "{verdict:?}");

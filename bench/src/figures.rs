@@ -68,8 +68,11 @@ pub const SOURCE_SINGLE_CPU: Measure = lower(
 /// Half of the commands took no longer.
 pub const LATENCY_P50: Measure = lower("latency.p50", "a command at half load: half within", "us");
 /// 99 of 100 took no longer.
-pub const LATENCY_P99: Measure =
-    lower("latency.p99", "a command at half load: 99 of 100 within", "us");
+pub const LATENCY_P99: Measure = lower(
+    "latency.p99",
+    "a command at half load: 99 of 100 within",
+    "us",
+);
 /// CPU time of a large message by DATA.
 pub const DATA_CPU: Measure = lower("data.cpu", "10 MB by DATA: CPU", "ms");
 /// How fast that goes.

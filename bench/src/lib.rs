@@ -8,6 +8,7 @@ pub mod contestant;
 pub mod figures;
 pub mod load;
 pub mod options;
+pub mod port53;
 pub mod print;
 pub mod run;
 pub mod stats;

@@ -33,7 +33,10 @@ pub fn run(options: &Options) -> Result<bool> {
     for reason in &left_out {
         println!("left out: {reason}");
     }
-    let verdicts: Vec<Verdict> = bars_of(options).iter().map(|bar| bar.judge(&figures)).collect();
+    let verdicts: Vec<Verdict> = bars_of(options)
+        .iter()
+        .map(|bar| bar.judge(&figures))
+        .collect();
     println!("{}", print::verdicts(&verdicts));
     println!("{}", bars::summary(&verdicts));
     Ok(bars::all_hold(&verdicts))

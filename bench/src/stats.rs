@@ -42,7 +42,11 @@ impl Summary {
 #[must_use]
 pub fn paired(own: &[f64], other: &[f64], compare: impl Fn(f64, f64) -> f64) -> Option<Summary> {
     let pairs = own.iter().zip(other);
-    Summary::of(&pairs.map(|(own, other)| compare(*own, *other)).collect::<Vec<_>>())
+    Summary::of(
+        &pairs
+            .map(|(own, other)| compare(*own, *other))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// The part of sorted values below which `percent` of them lie (the nearest one).

@@ -66,14 +66,18 @@ impl Measured {
             let children: Vec<u32> = children.map(|one| one.id).collect();
             family.extend(children);
         }
-        let named = |one: &Listed| {
-            self.named.is_empty() || self.named.iter().any(|name| one.name == *name)
-        };
+        let named =
+            |one: &Listed| self.named.is_empty() || self.named.iter().any(|name| one.name == *name);
         let mine: Vec<Listed> = all
             .into_iter()
             .filter(|one| family.contains(&one.id) && named(one))
             .collect();
-        anyhow::ensure!(!mine.is_empty(), "no process {} {:?}", self.root, self.named);
+        anyhow::ensure!(
+            !mine.is_empty(),
+            "no process {} {:?}",
+            self.root,
+            self.named
+        );
         Ok(mine)
     }
 }
@@ -119,7 +123,9 @@ fn cpu_of(id: u32) -> Option<f64> {
 
 fn resident_of(id: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024.0)
 }
@@ -156,7 +162,11 @@ mod tests {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         // The inner shell is waited for by the outer one before it reads.
         while measured.processes().unwrap().len() > 1 || measured.usage().unwrap().cpu < 0.01 {
-            assert!(std::time::Instant::now() < deadline, "{:?}", measured.usage());
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{:?}",
+                measured.usage()
+            );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let usage = measured.usage().unwrap();

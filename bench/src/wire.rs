@@ -1,6 +1,9 @@
 //! What honest mail costs each contestant, in rounds in which they take turns.
 
-use std::{net::SocketAddr, time::{Duration, Instant}};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 
@@ -8,8 +11,8 @@ use crate::{
     contestant::{Contestant, Running, Sink, Surroundings, Work, start},
     figures::{self, Figures, Measure},
     load::{
-        BulkSink, Crowd, Deliveries, PerConnection, State, Transfer, deliver, large_message,
-        probe, send_large, send_opaque, smtp_source,
+        BulkSink, Crowd, Deliveries, PerConnection, State, Transfer, deliver, large_message, probe,
+        send_large, send_opaque, smtp_source,
     },
     usage::Usage,
 };
@@ -114,7 +117,10 @@ impl Bench<'_> {
             }),
         ];
         for (work, step) in steps {
-            for one in running.iter().filter(|one| one.contestant.cannot(work).is_none()) {
+            for one in running
+                .iter()
+                .filter(|one| one.contestant.cannot(work).is_none())
+            {
                 step(self, one, &message).with_context(|| one.contestant.to_string())?;
             }
         }
@@ -145,7 +151,11 @@ impl Bench<'_> {
         if one.contestant == Contestant::Bare {
             self.bare_rate = Some(rate);
         }
-        self.add(figures::KEPT_CPU, one, cost.cpu * 1e6 / float(done.messages));
+        self.add(
+            figures::KEPT_CPU,
+            one,
+            cost.cpu * 1e6 / float(done.messages),
+        );
         self.add(figures::KEPT_RATE, one, rate);
         Ok(())
     }
@@ -153,8 +163,16 @@ impl Bench<'_> {
     fn single(&mut self, one: &Running) -> Result<()> {
         let plan = self.deliveries(one, PerConnection::One);
         let (cost, done) = cost(one, || deliver(plan))?;
-        self.add(figures::SINGLE_CPU, one, cost.cpu * 1e6 / float(done.messages));
-        self.add(figures::SINGLE_RATE, one, float(done.messages) / done.seconds);
+        self.add(
+            figures::SINGLE_CPU,
+            one,
+            cost.cpu * 1e6 / float(done.messages),
+        );
+        self.add(
+            figures::SINGLE_RATE,
+            one,
+            float(done.messages) / done.seconds,
+        );
         Ok(())
     }
 
@@ -220,11 +238,7 @@ impl Bench<'_> {
     }
 
     /// Before a server of ours, since smtp-sink knows neither BDAT nor STARTTLS.
-    fn large_otherwise(
-        &mut self,
-        contestants: &[Contestant],
-        around: &Surroundings,
-    ) -> Result<()> {
+    fn large_otherwise(&mut self, contestants: &[Contestant], around: &Surroundings) -> Result<()> {
         eprintln!("bench: wire: BDAT, and sessions that switch to TLS");
         let message = large_message(LARGE);
         let sink = BulkSink::start(message.len())?;
@@ -243,7 +257,10 @@ impl Bench<'_> {
                 (Work::Bdat, figures::BDAT_CPU, figures::BDAT_RATE),
                 (Work::Opaque, figures::OPAQUE_CPU, figures::OPAQUE_RATE),
             ] {
-                for one in running.iter().filter(|one| one.contestant.cannot(work).is_none()) {
+                for one in running
+                    .iter()
+                    .filter(|one| one.contestant.cannot(work).is_none())
+                {
                     let send = || match work {
                         Work::Bdat => send_large(one.address, Transfer::Bdat, &message),
                         _ => send_opaque(one.address, &message),
@@ -268,7 +285,9 @@ impl Bench<'_> {
         sink: SocketAddr,
     ) -> Result<()> {
         eprintln!("bench: wire: memory of open sessions");
-        let able = contestants.iter().filter(|one| one.cannot(Work::Sessions).is_none());
+        let able = contestants
+            .iter()
+            .filter(|one| one.cannot(Work::Sessions).is_none());
         for contestant in able {
             for (state, measure) in [
                 (State::Idle, figures::IDLE_MEMORY),
@@ -319,7 +338,6 @@ fn float(number: usize) -> f64 {
 
 /// A count from a rate; there is no conversion that is not by `as`.
 fn whole(number: f64) -> usize {
-    Duration::try_from_secs_f64(number.max(1.0)).map_or(1, |it| {
-        usize::try_from(it.as_secs()).unwrap_or(1)
-    })
+    Duration::try_from_secs_f64(number.max(1.0))
+        .map_or(1, |it| usize::try_from(it.as_secs()).unwrap_or(1))
 }

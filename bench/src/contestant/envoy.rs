@@ -4,8 +4,8 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, Result};
 use portcullis_tests::{
-    dnsbl::{FakeDoh, Reply, TESTERS, of_list, test_point},
     deadline::{PATIENCE, Seen, wait_for},
+    dnsbl::{FakeDoh, Reply, TESTERS, of_list, test_point},
     envoy::{Admin, EnvoyConfig, Guard},
 };
 use serde_json::{Value, json};
@@ -55,7 +55,9 @@ impl Filters {
     /// If they cannot be written.
     pub fn write() -> Result<Self> {
         let filters = Self {
-            directory: tempfile::Builder::new().prefix("portcullis-bench-").tempdir()?,
+            directory: tempfile::Builder::new()
+                .prefix("portcullis-bench-")
+                .tempdir()?,
         };
         for (name, text) in [
             ("noop", include_str!("../../filters/noop.wat")),

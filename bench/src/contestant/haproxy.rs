@@ -19,13 +19,11 @@ pub(super) fn start(server: SocketAddr, workers: usize) -> Result<Running> {
 }
 
 /// HAProxy that turns connections away by these rules over `sc0_conn_cur` and `sc0_conn_rate`.
-pub(crate) fn start_limiting(
-    server: SocketAddr,
-    workers: usize,
-    limits: &str,
-) -> Result<Running> {
+pub(crate) fn start_limiting(server: SocketAddr, workers: usize, limits: &str) -> Result<Running> {
     on_a_free_port(|address| {
-        let directory: TempDir = tempfile::Builder::new().prefix("portcullis-haproxy-").tempdir()?;
+        let directory: TempDir = tempfile::Builder::new()
+            .prefix("portcullis-haproxy-")
+            .tempdir()?;
         let file = directory.path().join("haproxy.cfg");
         fs::write(&file, configuration(address, server, workers, limits))?;
         let mut command = Command::new(paths::on_path("haproxy")?);
@@ -34,16 +32,16 @@ pub(crate) fn start_limiting(
         let mut process = Process::start("haproxy", command, &log)?;
         wait_until_open(&mut process, address)?;
         let root = process.id();
-        Ok(Running::new(Contestant::Haproxy, address, root, (process, directory)))
+        Ok(Running::new(
+            Contestant::Haproxy,
+            address,
+            root,
+            (process, directory),
+        ))
     })
 }
 
-fn configuration(
-    address: SocketAddr,
-    server: SocketAddr,
-    workers: usize,
-    limits: &str,
-) -> String {
+fn configuration(address: SocketAddr, server: SocketAddr, workers: usize, limits: &str) -> String {
     format!(
         "global\n    maxconn {MOST}\n    nbthread {workers}\n    log stdout format raw local0\n\
          defaults\n    mode tcp\n    log global\n    option tcplog\n    timeout connect 5s\n    \

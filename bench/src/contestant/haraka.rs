@@ -12,7 +12,9 @@ pub(super) fn start(server: SocketAddr) -> Result<Running> {
     let node = paths::on_path("node")?;
     let program = installed()?;
     on_a_free_port(|address| {
-        let directory: TempDir = tempfile::Builder::new().prefix("portcullis-haraka-").tempdir()?;
+        let directory: TempDir = tempfile::Builder::new()
+            .prefix("portcullis-haraka-")
+            .tempdir()?;
         write_configuration(&directory.path().join("config"), address, server)?;
         fs::create_dir(directory.path().join("queue"))?;
         let mut command = Command::new(&node);
@@ -24,7 +26,12 @@ pub(super) fn start(server: SocketAddr) -> Result<Running> {
         let mut process = Process::start("haraka", command, &log)?;
         wait_until_open(&mut process, address)?;
         let root = process.id();
-        Ok(Running::new(Contestant::Haraka, address, root, (process, directory)))
+        Ok(Running::new(
+            Contestant::Haraka,
+            address,
+            root,
+            (process, directory),
+        ))
     })
 }
 

@@ -92,6 +92,9 @@ impl Contestant {
             (Self::Postscreen, Work::Opaque | Work::Data | Work::Bdat | Work::Latency) => {
                 Some("it hands the connection on before the mail and has no part in it")
             }
+            (Self::Postscreen, Work::Sessions) => {
+                Some("the sessions that it lets pass are smtpd's, a process each")
+            }
             (Self::Haraka, Work::Bdat) => Some("it does not offer CHUNKING"),
             (Self::Haraka | Self::NginxMail, Work::Opaque) => {
                 Some("it ends STARTTLS itself or not at all")

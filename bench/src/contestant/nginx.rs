@@ -11,15 +11,20 @@ use super::{AuthResponder, Contestant, Running, on_a_free_port, wait_until_open}
 const MODULES: &str = "/usr/lib/nginx/modules";
 
 pub(super) fn start_stream(server: SocketAddr, workers: usize) -> Result<Running> {
-    start(Contestant::NginxStream, "ngx_stream_module.so", workers, |address, at| {
-        format!(
-            "stream {{\n\
+    start(
+        Contestant::NginxStream,
+        "ngx_stream_module.so",
+        workers,
+        |address, at| {
+            format!(
+                "stream {{\n\
              log_format basic '$remote_addr $status $bytes_sent $bytes_received $session_time';\n\
              access_log {at}/access.log basic;\n\
              proxy_timeout 11m;\n\
              server {{ listen {address} backlog=4096; proxy_pass {server}; }}\n}}\n"
-        )
-    })
+            )
+        },
+    )
 }
 
 /// Without authentication it asks where a mail goes at its first recipient, and hears of it by HTTP.
@@ -29,17 +34,22 @@ pub(super) fn start_mail(
     workers: usize,
 ) -> Result<Running> {
     let url = auth.url_for(server);
-    start(Contestant::NginxMail, "ngx_mail_module.so", workers, |address, _| {
-        format!(
-            "mail {{\n\
+    start(
+        Contestant::NginxMail,
+        "ngx_mail_module.so",
+        workers,
+        |address, _| {
+            format!(
+                "mail {{\n\
              server_name mx.example.test;\n\
              auth_http {url};\n\
              proxy_timeout 11m;\n\
              timeout 11m;\n\
              server {{\n listen {address} backlog=4096;\n protocol smtp;\n smtp_auth none;\n \
              smtp_capabilities 8BITMIME PIPELINING CHUNKING;\n xclient off;\n }}\n}}\n"
-        )
-    })
+            )
+        },
+    )
 }
 
 fn start(
@@ -52,7 +62,9 @@ fn start(
     fs::metadata(format!("{MODULES}/{module}"))
         .with_context(|| format!("{MODULES}/{module} is not there: run `make setup-bench`"))?;
     on_a_free_port(|address| {
-        let directory: TempDir = tempfile::Builder::new().prefix("portcullis-nginx-").tempdir()?;
+        let directory: TempDir = tempfile::Builder::new()
+            .prefix("portcullis-nginx-")
+            .tempdir()?;
         let at = directory.path().display().to_string();
         let text = format!(
             "load_module {MODULES}/{module};\ndaemon off;\nworker_processes {workers};\n\
@@ -69,6 +81,11 @@ fn start(
         let mut process = Process::start("nginx", command, &log)?;
         wait_until_open(&mut process, address)?;
         let root = process.id();
-        Ok(Running::new(contestant, address, root, (process, directory)))
+        Ok(Running::new(
+            contestant,
+            address,
+            root,
+            (process, directory),
+        ))
     })
 }

@@ -24,7 +24,9 @@ impl Sink {
     /// If it is not installed or does not start.
     pub fn start() -> Result<Self> {
         on_a_free_port(|address| {
-            let directory = tempfile::Builder::new().prefix("portcullis-sink-").tempdir()?;
+            let directory = tempfile::Builder::new()
+                .prefix("portcullis-sink-")
+                .tempdir()?;
             let mut command = Command::new(paths::on_path("smtp-sink")?);
             command.current_dir(directory.path());
             if Uid::effective().is_root() {

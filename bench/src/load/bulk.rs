@@ -13,7 +13,8 @@ use super::client;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The message's lines: as long as quoted-printable and base64 make them.
-const LINE: &[u8] = b"VGhlIG1pbnV0ZXMgb2YgVHVlc2RheSdzIG1lZXRpbmcsIGFuZCB3aGF0IGNhbWUgb2YgdGhlbS4u\r\n";
+const LINE: &[u8] =
+    b"VGhlIG1pbnV0ZXMgb2YgVHVlc2RheSdzIG1lZXRpbmcsIGFuZCB3aGF0IGNhbWUgb2YgdGhlbS4u\r\n";
 
 /// How a large message is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

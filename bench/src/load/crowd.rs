@@ -72,12 +72,7 @@ impl Crowd {
     }
 }
 
-async fn open(
-    server: SocketAddr,
-    from: usize,
-    to: usize,
-    state: State,
-) -> io::Result<Vec<Wire>> {
+async fn open(server: SocketAddr, from: usize, to: usize, state: State) -> io::Result<Vec<Wire>> {
     let mut opening = JoinSet::new();
     let mut opened = Vec::with_capacity(to - from);
     let mut next = from..to;
@@ -97,7 +92,8 @@ async fn enter(server: SocketAddr, number: usize, state: State) -> io::Result<Wi
     let mut wire = Wire::greeted(client(number % CROWD), server).await?;
     wire.expect("EHLO mail.example.com\r\n", 250).await?;
     if state == State::Busy {
-        wire.expect("MAIL FROM:<carol@example.com>\r\n", 250).await?;
+        wire.expect("MAIL FROM:<carol@example.com>\r\n", 250)
+            .await?;
         wire.expect("RCPT TO:<alice@example.test>\r\n", 250).await?;
         wire.expect("DATA\r\n", 354).await?;
         wire.send(&super::large_message(4096)).await?;

@@ -1,10 +1,10 @@
 //! Small messages, one command at a time.
 
 use std::{
+    cell::Cell,
     io,
     net::SocketAddr,
     rc::Rc,
-    cell::Cell,
     time::{Duration, Instant},
 };
 
@@ -126,7 +126,8 @@ fn spread_out(pace: Duration, number: usize, of: usize) -> Duration {
 
 /// One message for one recipient.
 pub(super) async fn message(wire: &mut Wire) -> io::Result<()> {
-    wire.expect("MAIL FROM:<carol@example.com>\r\n", 250).await?;
+    wire.expect("MAIL FROM:<carol@example.com>\r\n", 250)
+        .await?;
     wire.expect("RCPT TO:<alice@example.test>\r\n", 250).await?;
     wire.expect("DATA\r\n", 354).await?;
     wire.expect(BODY, 250).await

@@ -108,7 +108,9 @@ pub(super) fn last_line(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
         if line.get(3) == Some(&b'-') {
             continue;
         }
-        let code = line.get(..3).and_then(|code| std::str::from_utf8(code).ok());
+        let code = line
+            .get(..3)
+            .and_then(|code| std::str::from_utf8(code).ok());
         let code = code.and_then(|code| code.parse().ok());
         return match code {
             Some(code) => Ok(Some((code, start))),

@@ -38,6 +38,27 @@ const SERVICES: [Service; 5] = [
     Service::UnderTls,
 ];
 
+/// What one instance has besides what all have.
+#[derive(Debug, Clone, Default)]
+pub struct Besides {
+    /// Lines of `main.cf`; they take the place of those that all have.
+    pub settings: String,
+    /// Lines of `master.cf`.
+    pub daemons: String,
+    /// One more service on a free port: what `master.cf` says of it behind its address and `inet`.
+    pub service: Option<String>,
+    /// Files below the queue's directory, which is the root of what runs in a chroot.
+    pub files: Vec<(PathBuf, String)>,
+}
+
+/// Who listens where.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) services: Vec<(Service, SocketAddr)>,
+    /// The one of [`Besides`].
+    pub(super) besides: Option<SocketAddr>,
+}
+
 /// Postfix's own daemons that an SMTP session and a delivery to nowhere need (master.cf format).
 const DAEMONS: &str = "\
 postlog unix-dgram n - n - 1 postlogd
@@ -117,7 +138,7 @@ pub(super) fn certificate(directory: &Path) -> Certificate {
 /// # Errors
 /// [`Error::File`] if something cannot be written; [`Error::Missing`] if Postfix or its user is
 /// not installed.
-pub(super) fn write(directory: &Path) -> Result<Vec<(Service, SocketAddr)>, Error> {
+pub(super) fn write(directory: &Path, besides: &Besides) -> Result<Written, Error> {
     let spool = directory.join("spool");
     for place in [etc(directory), spool.clone(), spool.join("pid")] {
         fs::create_dir(&place).map_err(Error::file(&place))?;
@@ -133,16 +154,32 @@ pub(super) fn write(directory: &Path) -> Result<Vec<(Service, SocketAddr)>, Erro
     fs::set_permissions(directory, Permissions::from_mode(0o755))
         .map_err(Error::file(directory))?;
 
+    for (file, text) in &besides.files {
+        let file = spool.join(file);
+        let place = file.parent().unwrap_or(&spool);
+        fs::create_dir_all(place).map_err(Error::file(place))?;
+        write_file(&file, text)?;
+    }
+
     let mut services = Vec::new();
-    let mut master = DAEMONS.to_owned();
-    for (service, address) in SERVICES.into_iter().zip(free_addresses(SERVICES.len())?) {
+    let mut master = DAEMONS.to_owned() + &besides.daemons;
+    let mut addresses = free_addresses(SERVICES.len() + 1)?.into_iter();
+    for (service, address) in SERVICES.into_iter().zip(addresses.by_ref()) {
         // Writing to a String cannot fail.
         let _ = writeln!(master, "{address} inet n - n - - smtpd{}", options(service));
         services.push((service, address));
     }
+    let more = besides.service.as_ref().zip(addresses.next());
+    if let Some((service, address)) = more {
+        let _ = writeln!(master, "{address} inet {service}");
+    }
     write_file(&etc(directory).join("master.cf"), &master)?;
-    write_file(&etc(directory).join("main.cf"), &main_cf(directory)?)?;
-    Ok(services)
+    let settings = main_cf(directory)? + &besides.settings;
+    write_file(&etc(directory).join("main.cf"), &settings)?;
+    Ok(Written {
+        services,
+        besides: more.map(|(_, address)| address),
+    })
 }
 
 fn main_cf(directory: &Path) -> Result<String, Error> {

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, process::Command};
 
 use tempfile::TempDir;
 
-pub use config::Service;
+pub use config::{Besides, Service};
 pub use log::{Log, SessionCounts};
 
 use crate::{
@@ -37,6 +37,7 @@ pub fn mailboxes() -> Vec<String> {
 pub struct Postfix {
     process: Process,
     services: Vec<(Service, SocketAddr)>,
+    besides: Option<SocketAddr>,
     log: Log,
     certificate: Certificate,
     // Removed last, after the processes that write into it.
@@ -50,23 +51,31 @@ impl Postfix {
     /// [`Error::Missing`] if Postfix is not installed, [`Error::Ended`] or [`Error::Late`] with its
     /// log if it does not come up.
     pub fn start() -> Result<Self, Error> {
-        let mut tried = Self::start_once();
+        Self::start_with(&Besides::default())
+    }
+
+    /// The same with more than all have.
+    ///
+    /// # Errors
+    /// As [`Postfix::start`].
+    pub fn start_with(besides: &Besides) -> Result<Self, Error> {
+        let mut tried = Self::start_once(besides);
         for _ in 1..TRIES {
             if tried.is_ok() {
                 break;
             }
-            tried = Self::start_once();
+            tried = Self::start_once(besides);
         }
         tried
     }
 
-    fn start_once() -> Result<Self, Error> {
+    fn start_once(besides: &Besides) -> Result<Self, Error> {
         let master = paths::on_path("master")?;
         let made = tempfile::Builder::new()
             .prefix("portcullis-postfix-")
             .tempdir();
         let directory = made.map_err(Error::file(std::env::temp_dir()))?;
-        let services = config::write(directory.path())?;
+        let written = config::write(directory.path(), besides)?;
         let mut command = Command::new(master);
         command
             .arg("-c")
@@ -77,7 +86,8 @@ impl Postfix {
         let log = Log::at(config::maillog(directory.path()));
         let mut postfix = Self {
             process,
-            services,
+            services: written.services,
+            besides: written.besides,
             log,
             certificate: config::certificate(directory.path()),
             _directory: directory,
@@ -95,6 +105,18 @@ impl Postfix {
             || SocketAddr::from(([127, 0, 0, 1], 0)),
             |(_, address)| *address,
         )
+    }
+
+    /// Where the service of [`Besides`] listens, if there is one.
+    #[must_use]
+    pub fn besides(&self) -> Option<SocketAddr> {
+        self.besides
+    }
+
+    /// Its first process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Its log.
