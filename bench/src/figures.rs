@@ -27,7 +27,7 @@ pub struct Measure {
     pub better: Better,
 }
 
-const fn lower(id: &'static str, title: &'static str, unit: &'static str) -> Measure {
+pub(crate) const fn lower(id: &'static str, title: &'static str, unit: &'static str) -> Measure {
     Measure {
         id,
         title,
@@ -36,7 +36,7 @@ const fn lower(id: &'static str, title: &'static str, unit: &'static str) -> Mea
     }
 }
 
-const fn higher(id: &'static str, title: &'static str, unit: &'static str) -> Measure {
+pub(crate) const fn higher(id: &'static str, title: &'static str, unit: &'static str) -> Measure {
     Measure {
         id,
         title,

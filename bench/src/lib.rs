@@ -3,6 +3,7 @@
 //! Whatever is compared is measured in the same run, on the same inputs, in turns; figures of two
 //! runs, or of two machines, say nothing about each other.
 
+pub mod attack;
 pub mod bars;
 pub mod contestant;
 pub mod figures;

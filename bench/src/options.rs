@@ -2,9 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 
-use crate::{contestant::Contestant, wire};
+use crate::{
+    attack::{self, Rival},
+    contestant::Contestant,
+    wire,
+};
 
 /// Parts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,9 +31,9 @@ pub struct Options {
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Part>,
-    /// Only these contestants of the wire's part.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub contestants: Vec<Contestant>,
+    /// Only these contestants.
+    #[arg(long, value_delimiter = ',', value_parser = names())]
+    pub contestants: Vec<String>,
     /// Rounds in which they take turns; 5, or 2 in a quick run.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub rounds: Option<u16>,
@@ -49,8 +53,44 @@ impl Options {
     #[must_use]
     pub fn contestants(&self) -> Vec<Contestant> {
         let all = Contestant::value_variants().iter().copied();
-        all.filter(|one| self.contestants.is_empty() || self.contestants.contains(one))
+        all.filter(|one| self.contestants.is_empty() || self.named(one.name()))
             .collect()
+    }
+
+    /// Whom to attack.
+    #[must_use]
+    pub fn rivals(&self) -> Vec<Rival> {
+        let all = Rival::value_variants().iter().copied();
+        all.filter(|one| self.contestants.is_empty() || self.named(one.name()))
+            .collect()
+    }
+
+    fn named(&self, name: &str) -> bool {
+        self.contestants.iter().any(|one| one == name)
+    }
+
+    /// How large the attack is.
+    #[must_use]
+    pub fn attack(&self) -> attack::Size {
+        let rounds = self.rounds.map(usize::from);
+        if self.quick {
+            return attack::Size {
+                rounds: rounds.unwrap_or(1),
+                bots: 60,
+                connections: 20,
+                at_once: 400,
+                lasts: Duration::from_secs(8),
+                honest: 10.0,
+            };
+        }
+        attack::Size {
+            rounds: rounds.unwrap_or(5),
+            bots: 1000,
+            connections: 20,
+            at_once: 2000,
+            lasts: Duration::from_secs(20),
+            honest: 20.0,
+        }
     }
 
     /// How much is done on the wire.
@@ -76,4 +116,14 @@ impl Options {
             witness: true,
         }
     }
+}
+
+/// Everybody who takes part in anything.
+fn names() -> PossibleValuesParser {
+    let wire = Contestant::value_variants().iter().map(|one| one.name());
+    let attack = Rival::value_variants().iter().map(|one| one.name());
+    let mut names: Vec<&'static str> = wire.chain(attack).collect();
+    let mut known = std::collections::HashSet::new();
+    names.retain(|name| known.insert(*name));
+    PossibleValuesParser::new(names)
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::{
+    attack,
     bars::{self, Bar, Verdict},
     contestant::Surroundings,
     figures::Figures,
@@ -28,6 +29,11 @@ pub fn run(options: &Options) -> Result<bool> {
             &mut figures,
             &mut left_out,
         )?;
+    }
+    if options.wants(Part::Attack) {
+        let size = options.attack();
+        attack::measure(&options.rivals(), size, &mut figures, &mut left_out)?;
+        attack::rejects_per_core(size.bots * 10, &mut figures)?;
     }
     println!("{}", print::figures(&figures));
     for reason in &left_out {

@@ -4,6 +4,7 @@ use std::{collections::HashSet, fs};
 
 use anyhow::{Context, Result};
 use nix::{
+    sys::resource::{Resource, getrlimit},
     time::{clock_getcpuclockid, clock_gettime},
     unistd::{Pid, SysconfVar, sysconf},
 };
@@ -72,11 +73,11 @@ impl Measured {
             .into_iter()
             .filter(|one| family.contains(&one.id) && named(one))
             .collect();
+        // Those with names may have to be started by their first work.
         anyhow::ensure!(
-            !mine.is_empty(),
-            "no process {} {:?}",
-            self.root,
-            self.named
+            !self.named.is_empty() || !mine.is_empty(),
+            "no process {}",
+            self.root
         );
         Ok(mine)
     }
@@ -128,6 +129,16 @@ fn resident_of(id: u32) -> Option<f64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024.0)
+}
+
+/// How many sessions a proxy may have that opens two files for each, and has some of its own.
+///
+/// # Errors
+/// If the limit of open files cannot be read.
+pub fn most_proxied() -> Result<usize> {
+    const OWN: u64 = 200;
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(usize::try_from(limit.saturating_sub(OWN) / 2)?)
 }
 
 fn ticks_per_second() -> Result<f64> {

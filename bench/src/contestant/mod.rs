@@ -2,10 +2,10 @@
 
 mod auth;
 mod envoy;
-mod haproxy;
+pub(crate) mod haproxy;
 mod haraka;
 mod nginx;
-mod postscreen;
+pub(crate) mod postscreen;
 mod sink;
 
 use std::{any::Any, fmt, net::SocketAddr};

@@ -125,7 +125,7 @@ fn spread_out(pace: Duration, number: usize, of: usize) -> Duration {
 }
 
 /// One message for one recipient.
-pub(super) async fn message(wire: &mut Wire) -> io::Result<()> {
+pub(crate) async fn message(wire: &mut Wire) -> io::Result<()> {
     wire.expect("MAIL FROM:<carol@example.com>\r\n", 250)
         .await?;
     wire.expect("RCPT TO:<alice@example.test>\r\n", 250).await?;

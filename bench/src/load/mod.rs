@@ -25,6 +25,8 @@ pub use probe::{Latencies, probe};
 pub use smtp_source::smtp_source;
 pub use wire::Wire;
 
+pub(crate) use deliver::message;
+
 /// How many addresses have those who deliver mail.
 pub const CLIENTS: usize = 200;
 
@@ -44,12 +46,24 @@ pub fn client(number: usize) -> Ipv4Addr {
 /// # Errors
 /// What the work says, or that it was late.
 pub fn run<T>(doing: &str, work: impl Future<Output = io::Result<T>>) -> Result<T> {
+    run_for(DEADLINE, doing, work)
+}
+
+/// The same with another deadline.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_for<T>(
+    within: Duration,
+    doing: &str,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime
-        .block_on(async { tokio::time::timeout(DEADLINE, work).await })
-        .with_context(|| format!("{doing}: not done within {DEADLINE:?}"))?
+        .block_on(async { tokio::time::timeout(within, work).await })
+        .with_context(|| format!("{doing}: not done within {within:?}"))?
         .with_context(|| doing.to_owned())
 }
 

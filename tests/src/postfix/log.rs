@@ -37,6 +37,12 @@ impl Log {
         Ok(())
     }
 
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     /// The whole log.
     ///
     /// # Errors
