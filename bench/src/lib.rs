@@ -7,6 +7,7 @@ pub mod attack;
 pub mod bars;
 pub mod contestant;
 pub mod figures;
+pub mod growth;
 pub mod load;
 pub mod options;
 pub mod port53;

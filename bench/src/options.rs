@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 use crate::{
     attack::{self, Rival},
     contestant::Contestant,
-    wire,
+    growth, wire,
 };
 
 /// Parts of a run.
@@ -85,11 +85,33 @@ impl Options {
         }
         attack::Size {
             rounds: rounds.unwrap_or(5),
-            bots: 1000,
+            bots: 800,
             connections: 20,
             at_once: 2000,
-            lasts: Duration::from_secs(20),
+            lasts: Duration::from_secs(30),
             honest: 20.0,
+        }
+    }
+
+    /// How far the curves go.
+    #[must_use]
+    pub fn growth(&self) -> growth::Size {
+        let rounds = self.rounds.map(usize::from);
+        if self.quick {
+            return growth::Size {
+                sessions: vec![100, 500, 2000],
+                clients: vec![1000, 3000],
+                messages: vec![1000, 100_000, 10_000_000],
+                kept: 2000,
+                rounds: rounds.unwrap_or(2),
+            };
+        }
+        growth::Size {
+            sessions: vec![100, 500, 1000, 2000, 5000, 10_000, 20_000],
+            clients: vec![1000, 10_000, 30_000, 100_000, 300_000, 1_000_000],
+            messages: vec![1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000],
+            kept: 10_000,
+            rounds: rounds.unwrap_or(5),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
     bars::{self, Bar, Verdict},
     contestant::Surroundings,
     figures::Figures,
+    growth,
     options::{Options, Part},
     print, wire,
 };
@@ -35,7 +36,18 @@ pub fn run(options: &Options) -> Result<bool> {
         attack::measure(&options.rivals(), size, &mut figures, &mut left_out)?;
         attack::rejects_per_core(size.bots * 10, &mut figures)?;
     }
+    let mut notes = Vec::new();
+    let mut curves = Vec::new();
+    if options.wants(Part::Growth) {
+        curves = growth::measure(&around, &options.growth(), &mut figures, &mut notes)?;
+    }
     println!("{}", print::figures(&figures));
+    for curve in &curves {
+        println!("{} {}\n {:?}", curve.title, curve.said(), curve.lines);
+    }
+    for note in &notes {
+        println!("note: {note}");
+    }
     for reason in &left_out {
         println!("left out: {reason}");
     }

@@ -34,32 +34,27 @@ const OPENING: usize = 64;
 pub(super) struct Bot {
     /// Guesses that were answered.
     pub(super) guesses: usize,
-    /// From its first guess to its first cut or refusal.
-    pub(super) until_cut: Option<Duration>,
     first: Option<Instant>,
+    last: Option<Instant>,
 }
 
 impl Bot {
-    fn guesses(&mut self) {
-        self.first.get_or_insert_with(Instant::now);
+    fn answered(&mut self) {
+        self.guesses += 1;
+        self.last = Some(Instant::now());
     }
 
-    fn cut(&mut self) {
-        if self.until_cut.is_none() {
-            // One that is turned away at the door has not guessed at all.
-            self.until_cut = Some(self.first.map_or(Duration::ZERO, |first| first.elapsed()));
-        }
+    /// From its first guess to the last one that was answered.
+    pub(super) fn guessed_for(&self) -> Duration {
+        let both = self.first.zip(self.last);
+        both.map_or(Duration::ZERO, |(first, last)| last - first)
     }
 }
 
 type Bots = Rc<RefCell<HashMap<usize, Bot>>>;
 
 /// Lets all loose until the time is over.
-pub(super) async fn attack(
-    size: Size,
-    server: SocketAddr,
-    banned: Banned,
-) -> io::Result<Vec<Bot>> {
+pub(super) async fn attack(size: Size, server: SocketAddr, banned: Banned) -> io::Result<Vec<Bot>> {
     let end = tokio::time::Instant::now() + size.lasts;
     let bots: Bots = Rc::default();
     let opening = Rc::new(Semaphore::new(OPENING));
@@ -109,7 +104,6 @@ impl Lane {
             let bot = visit % self.size.bots;
             // However a session ends, the next one comes.
             let _ = self.session(bot, visit).await;
-            self.note(bot, Bot::cut);
             visit += self.lanes;
             sleep(AGAIN).await;
         }
@@ -131,7 +125,9 @@ impl Lane {
         for group in 0.. {
             // A firewall drops what comes over connections that are open, too.
             self.banned.lets_in(address)?;
-            self.note(bot, Bot::guesses);
+            self.note(bot, |bot| {
+                bot.first.get_or_insert_with(Instant::now);
+            });
             wire.send(transaction(visit, group).as_bytes()).await?;
             for place in 0..GROUP + 2 {
                 let code = in_time(wire.reply()).await?;
@@ -140,7 +136,7 @@ impl Lane {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
                 if (1..=GROUP).contains(&place) {
-                    self.note(bot, |bot| bot.guesses += 1);
+                    self.note(bot, Bot::answered);
                 }
             }
         }
@@ -153,7 +149,10 @@ fn transaction(visit: usize, group: usize) -> String {
     let mut text = String::from("MAIL FROM:<offer@bot.example.org>\r\n");
     for name in 0..GROUP {
         // Writing to a String cannot fail.
-        let _ = write!(text, "RCPT TO:<guess{visit}.{group}.{name}@example.test>\r\n");
+        let _ = write!(
+            text,
+            "RCPT TO:<guess{visit}.{group}.{name}@example.test>\r\n"
+        );
     }
     text.push_str("RSET\r\n");
     text

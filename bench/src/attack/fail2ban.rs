@@ -71,7 +71,9 @@ impl Fail2ban {
     pub(super) fn watching(log: &Path) -> Result<(Self, Banned)> {
         let program = paths::on_path("fail2ban-server")
             .context("it is not installed: run `make setup-bench`")?;
-        let directory = tempfile::Builder::new().prefix("portcullis-fail2ban-").tempdir()?;
+        let directory = tempfile::Builder::new()
+            .prefix("portcullis-fail2ban-")
+            .tempdir()?;
         let at = directory.path();
         let list = at.join("banned");
         write_configuration(at, log, &list)?;

@@ -33,9 +33,17 @@ pub const QUESTIONS: Measure = lower("attack.questions", "questions to the black
 /// Guesses that were answered.
 pub const GUESSES: Measure = lower("attack.guesses", "guesses answered, each bot", "");
 /// The same in an hour, of all bots.
-pub const PER_HOUR: Measure = lower("attack.per-hour", "guesses answered in an hour, all bots", "");
-/// How long a bot guesses before it is cut for the first time.
-pub const UNTIL_CUT: Measure = lower("attack.until-cut", "a bot's first guess to its first cut", "s");
+pub const PER_HOUR: Measure = lower(
+    "attack.per-hour",
+    "guesses answered in an hour, all bots",
+    "",
+);
+/// How long a bot goes on guessing.
+pub const GUESSED_FOR: Measure = lower(
+    "attack.guessed-for",
+    "a bot's first guess to its last that was answered",
+    "s",
+);
 /// Honest messages delivered.
 pub const HONEST: Measure = higher("attack.honest", "honest messages delivered", "%");
 /// How long half of them took.
@@ -115,11 +123,15 @@ pub fn measure(
 
 fn play(rival: Rival, stage: &Stage, size: Size, figures: &mut Figures) -> Result<()> {
     let before = stage.usage()?;
-    let (bots, honest) = run_for(size.lasts * 4 + Duration::from_secs(60), "the attack", async {
-        let attack = bots::attack(size, stage.address, stage.banned.clone());
-        let mail = honest::deliver(size, stage.address);
-        tokio::try_join!(attack, mail)
-    })?;
+    let (bots, honest) = run_for(
+        size.lasts * 4 + Duration::from_secs(60),
+        "the attack",
+        async {
+            let attack = bots::attack(size, stage.address, stage.banned.clone());
+            let mail = honest::deliver(size, stage.address);
+            tokio::try_join!(attack, mail)
+        },
+    )?;
     let after = stage.usage()?;
 
     let mut add = |measure, value| figures.add(measure, rival.name(), value);
@@ -133,10 +145,11 @@ fn play(rival: Rival, stage: &Stage, size: Size, figures: &mut Figures) -> Resul
     let guesses = float(bots.iter().map(|bot| bot.guesses).sum());
     add(GUESSES, guesses / float(bots.len()));
     add(PER_HOUR, guesses * 3600.0 / size.lasts.as_secs_f64());
-    // A bot that was never cut has guessed to the end, at least.
-    let cut = bots.iter().map(|bot| bot.until_cut.unwrap_or(size.lasts).as_secs_f64());
-    let cut = Summary::of(&cut.collect::<Vec<_>>()).context("no bots")?;
-    add(UNTIL_CUT, cut.median);
+    let times: Vec<f64> = bots
+        .iter()
+        .map(|bot| bot.guessed_for().as_secs_f64())
+        .collect();
+    add(GUESSED_FOR, Summary::of(&times).context("no bots")?.median);
 
     let mut delays: Vec<f64> = honest.iter().flatten().map(Duration::as_secs_f64).collect();
     add(HONEST, 100.0 * float(delays.len()) / float(honest.len()));
@@ -182,6 +195,9 @@ mod tests {
         }
         figures.add(LOOKUPS, "portcullis", 50.0);
         best_rival(&mut figures);
-        assert_eq!(figures.get(LOOKUPS).unwrap().rounds(BEST), Some([200.0].as_slice()));
+        assert_eq!(
+            figures.get(LOOKUPS).unwrap().rounds(BEST),
+            Some([200.0].as_slice())
+        );
     }
 }

@@ -52,7 +52,10 @@ pub fn rejects_per_core(sessions: usize, figures: &mut Figures) -> Result<()> {
         }
     })?;
     let cpu = measured.usage()?.cpu - before.cpu;
-    ensure!(rejected >= sessions, "{rejected} guesses in {sessions} sessions");
+    ensure!(
+        rejected >= sessions,
+        "{rejected} guesses in {sessions} sessions"
+    );
     let rejected = super::float(rejected);
     figures.add(REJECTS, "portcullis", rejected / cpu);
     Ok(())
@@ -67,7 +70,8 @@ async fn guess(bot: usize, server: std::net::SocketAddr) -> std::io::Result<usiz
         return Ok(0);
     }
     wire.expect("EHLO bot.example.org\r\n", 250).await?;
-    wire.expect("MAIL FROM:<offer@bot.example.org>\r\n", 250).await?;
+    wire.expect("MAIL FROM:<offer@bot.example.org>\r\n", 250)
+        .await?;
     for guess in 0..MOST {
         let rcpt = format!("RCPT TO:<guess{bot}.{guess}@example.test>\r\n");
         wire.send(rcpt.as_bytes()).await?;
@@ -77,5 +81,7 @@ async fn guess(bot: usize, server: std::net::SocketAddr) -> std::io::Result<usiz
             Some(_) => {}
         }
     }
-    Err(std::io::Error::other(format!("{MOST} guesses, and not cut")))
+    Err(std::io::Error::other(format!(
+        "{MOST} guesses, and not cut"
+    )))
 }

@@ -1,6 +1,10 @@
 //! The defences, each alone before, in or beside the same mail server.
 
-use std::{any::Any, fmt, net::{Ipv4Addr, SocketAddr}};
+use std::{
+    any::Any,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -12,7 +16,10 @@ use portcullis_tests::{
 };
 use serde_json::json;
 
-use super::{Size, bot_address, fail2ban::{Banned, Fail2ban}};
+use super::{
+    Size, bot_address,
+    fail2ban::{Banned, Fail2ban},
+};
 use crate::{
     contestant::{haproxy, postscreen},
     port53::Port53,
@@ -146,7 +153,8 @@ impl Stage {
     /// The server is told the client by the PROXY protocol, as it is behind the guard.
     fn haproxy() -> Result<Self> {
         let (postfix, server) = behind_proxy()?;
-        let limits = "tcp-request connection reject if { sc0_conn_cur gt 5 } or { sc0_conn_rate gt 30 }";
+        let limits =
+            "tcp-request connection reject if { sc0_conn_cur gt 5 } or { sc0_conn_rate gt 30 }";
         let running = haproxy::start_limiting(server, 1, limits, haproxy::ToServer::Proxy)?;
         let mut stage = Self::new(postfix, running.address, ());
         stage.front = Some(running.measured);
@@ -180,7 +188,9 @@ impl Stage {
     /// What they took so far.
     pub(super) fn usage(&self) -> Result<Cost> {
         let all = Measured::all_of(self.postfix.process().id()).usage()?;
-        let front = self.front.map_or(Ok(Usage::default()), |front| front.usage())?;
+        let front = self
+            .front
+            .map_or(Ok(Usage::default()), |front| front.usage())?;
         // postscreen is one of Postfix's own processes.
         let inside = self.front.is_some_and(|front| !front.named.is_empty());
         let server = Usage {
@@ -200,7 +210,9 @@ impl Stage {
     /// Questions about clients that the blacklist got, if there is one.
     pub(super) fn questions(&self) -> Result<Option<usize>> {
         let list = self.list.as_ref();
-        Ok(list.map(|list| list.asked_about_clients(LIST)).transpose()?)
+        Ok(list
+            .map(|list| list.asked_about_clients(LIST))
+            .transpose()?)
     }
 }
 
@@ -215,7 +227,9 @@ fn postfix(service: &str) -> Result<(Postfix, SocketAddr)> {
 }
 
 fn behind_proxy() -> Result<(Postfix, SocketAddr)> {
-    postfix(&format!("n - n - - smtpd{SMTPD} -o smtpd_upstream_proxy_protocol=haproxy"))
+    postfix(&format!(
+        "n - n - - smtpd{SMTPD} -o smtpd_upstream_proxy_protocol=haproxy"
+    ))
 }
 
 /// The blacklist has only some of the bots.

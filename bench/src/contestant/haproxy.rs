@@ -38,7 +38,10 @@ pub(crate) fn start_limiting(
             .prefix("portcullis-haproxy-")
             .tempdir()?;
         let file = directory.path().join("haproxy.cfg");
-        fs::write(&file, configuration(address, server, workers, limits, to_server)?)?;
+        fs::write(
+            &file,
+            configuration(address, server, workers, limits, to_server)?,
+        )?;
         let mut command = Command::new(paths::on_path("haproxy")?);
         command.arg("-db").arg("-f").arg(&file);
         let log = directory.path().join("haproxy.log");
