@@ -97,6 +97,12 @@ run: wasm build $(if $(filter off,$(STARTTLS)),,starttls setup-tls) $(if $(filte
 demo: wasm build setup-envoy $(if $(findstring --starttls,$(DEMO_ARGS)),starttls setup-tls) $(if $(findstring --dnsbl on,$(DEMO_ARGS)),setup-dnsbl) ## play the attack without and with the guard
 	@exec env $(WHERE) '$(TARGET)/debug/portcullis-demo' $(DEMO_ARGS)
 
+##= BENCH_ARGS=: bench: its flags, such as --quick, --only wire, --contestants bare,portcullis
+.PHONY: bench
+bench: wasm build setup-envoy setup-packages setup-bench ## what the guard costs, beside others; target/bench/report.html
+	@exec env $(WHERE) PORTCULLIS_HARAKA='$(shell $(SETUP)/bench --path)' \
+		'$(TARGET)/debug/portcullis-bench' --output '$(TARGET)/bench' $(BENCH_ARGS)
+
 .PHONY: bar-attack
 bar-attack: wasm build ## a million simulated attack sessions: in 5 minutes, in 2 GB, the same twice
 	@scripts/bar-attack '$(PORTCULLIS_HOST_SIM)' '$(PORTCULLIS_WASM)'
@@ -251,6 +257,11 @@ setup-prometheus:
 .PHONY: setup-fleet
 setup-fleet:
 	@$(SETUP)/packages redis-server webdis
+
+# Whom `make bench` measures the guard against; one that cannot be installed is left out.
+.PHONY: setup-bench
+setup-bench: setup-packages
+	@$(SETUP)/bench
 
 # What `make image` needs of the packages.
 .PHONY: setup-image

@@ -7,8 +7,7 @@ use portcullis_bench::{options::Options, run};
 
 fn main() -> ExitCode {
     match run::run(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("portcullis-bench: {error:#}");
             ExitCode::from(2)

@@ -53,16 +53,20 @@ impl Options {
     #[must_use]
     pub fn contestants(&self) -> Vec<Contestant> {
         let all = Contestant::value_variants().iter().copied();
-        all.filter(|one| self.contestants.is_empty() || self.named(one.name()))
-            .collect()
+        all.filter(|one| self.is_chosen(one.name())).collect()
     }
 
     /// Whom to attack.
     #[must_use]
     pub fn rivals(&self) -> Vec<Rival> {
         let all = Rival::value_variants().iter().copied();
-        all.filter(|one| self.contestants.is_empty() || self.named(one.name()))
-            .collect()
+        all.filter(|one| self.is_chosen(one.name())).collect()
+    }
+
+    /// Whether somebody takes part.
+    #[must_use]
+    pub fn is_chosen(&self, name: &str) -> bool {
+        self.contestants.is_empty() || self.named(name)
     }
 
     fn named(&self, name: &str) -> bool {
@@ -126,6 +130,7 @@ impl Options {
                 single: 600,
                 large: 2,
                 timed: Duration::from_secs(1),
+                sessions: 1000,
                 witness: false,
             };
         }
@@ -135,6 +140,7 @@ impl Options {
             single: 3000,
             large: 10,
             timed: Duration::from_secs(4),
+            sessions: 1000,
             witness: true,
         }
     }

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use crate::{
     bars::{Outcome, Verdict},
     figures::{Compared, Figures},
+    growth::{Curve, CurveLine},
     stats::Summary,
 };
 
@@ -55,6 +56,26 @@ fn table(compared: &Compared) -> Table {
             against("bare"),
             against("reader"),
         ]);
+    }
+    table
+}
+
+/// A curve as a table.
+#[must_use]
+pub fn curve(curve: &Curve) -> Table {
+    let names = curve.lines.iter().map(|line| line.name.as_str());
+    let head: Vec<&str> = std::iter::once(curve.across).chain(names).collect();
+    let mut table = plain(&head);
+    let across = curve.lines.first().map_or(&[][..], |line| &line.points);
+    for (row, (x, _)) in across.iter().enumerate() {
+        let of = |line: &CurveLine| {
+            let point = line.points.get(row);
+            point.map_or("-".to_owned(), |(_, y)| {
+                format!("{} {}", short(*y), curve.upwards)
+            })
+        };
+        let cells = curve.lines.iter().map(of);
+        table.add_row(std::iter::once(format!("{x:.0}")).chain(cells));
     }
     table
 }

@@ -21,8 +21,8 @@ use crate::{
 const AT_ONCE: usize = 20;
 const MIB: f64 = 1024.0 * 1024.0;
 const LARGE: usize = 10_000_000;
-/// Sessions that are open when memory is measured.
-const SESSIONS: u16 = 1000;
+/// What memory is told for.
+const THOUSAND: f64 = 1000.0;
 /// Of the rate that bare Envoy reached, when commands are timed.
 const LOAD: f64 = 0.5;
 
@@ -39,6 +39,8 @@ pub struct Size {
     pub large: usize,
     /// How long commands are timed, in a round.
     pub timed: Duration,
+    /// Sessions that are open when memory is measured.
+    pub sessions: usize,
     /// Whether `smtp-source` does the same work once more.
     pub witness: bool,
 }
@@ -137,7 +139,7 @@ impl Bench<'_> {
             messages: match per_connection {
                 PerConnection::Many => self.size.kept,
                 PerConnection::One => self.size.single,
-            },
+            } / one.contestant.share(),
             at_once: AT_ONCE,
             per_connection,
             pace: Duration::ZERO,
@@ -296,20 +298,22 @@ impl Bench<'_> {
                 let Ok(one) = start(*contestant, around, sink, 1) else {
                     continue;
                 };
-                let taken = memory_of(&one, state).with_context(|| contestant.to_string())?;
-                self.add(measure, &one, taken / MIB);
+                let taken = memory_of(&one, self.size.sessions, state)
+                    .with_context(|| contestant.to_string())?;
+                let sessions = float(self.size.sessions);
+                self.add(measure, &one, taken / MIB * THOUSAND / sessions);
             }
         }
         Ok(())
     }
 }
 
-fn memory_of(one: &Running, state: State) -> Result<f64> {
+fn memory_of(one: &Running, sessions: usize, state: State) -> Result<f64> {
     let mut first = Crowd::new()?;
     first.grow(one.address, 20, state)?;
     let before = one.measured.usage()?.resident;
     let mut crowd = Crowd::new()?;
-    crowd.grow(one.address, SESSIONS.into(), state)?;
+    crowd.grow(one.address, sessions, state)?;
     Ok(one.measured.usage()?.resident - before)
 }
 

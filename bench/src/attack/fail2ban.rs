@@ -110,12 +110,11 @@ fn write_configuration(at: &Path, log: &Path, list: &Path) -> Result<()> {
         (
             "fail2ban.conf",
             format!(
-                "[DEFAULT]\nloglevel = NOTICE\nlogtarget = STDOUT\nsyslogsocket = auto\n\
+                "[DEFAULT]\nloglevel = INFO\nlogtarget = STDOUT\nsyslogsocket = auto\n\
                  socket = {at}/socket\npidfile = {at}/pid\ndbfile = None\ndbpurgeage = 1d\n\
                  dbmaxmatches = 10\n[Definition]\n[Thread]\n",
                 at = at.display()
-            )
-            .replace("loglevel = NOTICE", "loglevel = INFO"),
+            ),
         ),
         (
             "jail.conf",

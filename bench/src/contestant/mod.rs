@@ -85,6 +85,17 @@ impl Contestant {
         )
     }
 
+    /// By how much its part of small messages is smaller, where it would take many times as long as
+    /// all others: CPU time is told by message.
+    #[must_use]
+    pub fn share(self) -> usize {
+        match self {
+            Self::Haraka => 10,
+            Self::Postscreen => 5,
+            _ => 1,
+        }
+    }
+
     /// Why it has no part in a kind of work, if so.
     #[must_use]
     pub fn cannot(self, work: Work) -> Option<&'static str> {

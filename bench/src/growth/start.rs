@@ -10,7 +10,7 @@ use crate::{
 
 /// Numbers of workers whose starts are compared: the difference is what the others took.
 const FEW: usize = 1;
-const MANY: usize = 9;
+const MANY: usize = 17;
 
 /// CPU time until Envoy serves, with many workers and with few. What a bare Envoy takes for its
 /// workers is taken off.

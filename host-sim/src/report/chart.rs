@@ -29,7 +29,7 @@ pub struct ChartError {
 
 /// Who a line stands for, and so its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub enum Tone {
     /// The server without the filter, or the first of two policies.
     Before,
     /// The server behind the filter, or the second of two policies.
@@ -69,15 +69,18 @@ impl Tone {
 
 /// One line of a chart.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) name: String,
-    pub(super) tone: Tone,
-    pub(super) points: Vec<(f64, f64)>,
+pub struct Line {
+    /// What the legend calls it.
+    pub name: String,
+    /// Its colour.
+    pub tone: Tone,
+    /// From left to right.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// How the horizontal axis is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scale {
+pub enum Scale {
     /// Evenly, from zero.
     Even,
     /// By powers of ten, from the smallest value on.
@@ -86,14 +89,19 @@ pub(super) enum Scale {
 
 /// A chart.
 #[derive(Clone, Debug)]
-pub(super) struct Chart {
+pub struct Chart {
     /// Its name in the page.
-    pub(super) id: &'static str,
-    pub(super) title: &'static str,
-    pub(super) across: String,
-    pub(super) upwards: &'static str,
-    pub(super) scale: Scale,
-    pub(super) lines: Vec<Line>,
+    pub id: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What the horizontal axis shows.
+    pub across: String,
+    /// What the vertical axis shows.
+    pub upwards: &'static str,
+    /// How the horizontal axis is divided.
+    pub scale: Scale,
+    /// In the order in which they are drawn.
+    pub lines: Vec<Line>,
 }
 
 impl Chart {

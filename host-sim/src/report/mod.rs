@@ -11,16 +11,16 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub use attack::attack_page;
 pub(crate) use attack::{percent, seconds};
-use chart::Chart;
-pub use chart::ChartError;
+pub use chart::{Chart, ChartError, Line, Scale, Tone};
 pub use what_if::what_if_page;
 
 const STYLE: &str = include_str!("page.css");
 /// Nothing is loaded, nothing runs.
 const SECURITY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// A whole page.
-fn page(title: &str, lead: &Markup, content: &Markup) -> String {
+/// A whole page, for reports of others as well.
+#[must_use]
+pub fn page(title: &str, lead: &Markup, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -45,7 +45,10 @@ fn page(title: &str, lead: &Markup, content: &Markup) -> String {
 }
 
 /// A chart with its heading, its legend and a word on what it shows.
-fn figure(chart: &Chart, caption: &str) -> Result<Markup, ChartError> {
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn figure(chart: &Chart, caption: &str) -> Result<Markup, ChartError> {
     let svg = chart.svg()?;
     Ok(html! {
         figure id=(chart.id) {
@@ -65,7 +68,8 @@ fn figure(chart: &Chart, caption: &str) -> Result<Markup, ChartError> {
 }
 
 /// A key figure: what it is, the figure, and what stands beside it.
-fn key_figure(name: &str, figure: &str, beside: &str) -> Markup {
+#[must_use]
+pub fn key_figure(name: &str, figure: &str, beside: &str) -> Markup {
     // A unit stays with its number.
     let figure = figure.replace(" s", "\u{a0}s");
     html! {
