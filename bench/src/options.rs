@@ -103,7 +103,7 @@ impl Options {
         let rounds = self.rounds.map(usize::from);
         if self.quick {
             return growth::Size {
-                sessions: vec![100, 500, 2000],
+                sessions: vec![100, 2000, 20_000],
                 clients: vec![1000, 3000],
                 messages: vec![1000, 100_000, 10_000_000],
                 kept: 2000,

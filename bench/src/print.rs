@@ -11,14 +11,14 @@ use crate::{
     stats::Summary,
 };
 
-/// A number with three or four digits that matter.
+/// A number with the digits that matter.
 #[must_use]
 pub fn short(value: f64) -> String {
     match value.abs() {
-        large if large >= 1000.0 => format!("{value:.0}"),
         large if large >= 100.0 => format!("{value:.0}"),
         middle if middle >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        small if small >= 0.1 || small == 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
     }
 }
 
@@ -113,4 +113,25 @@ fn plain(head: &[&str]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_the_digits_that_matter() {
+        let table = [
+            (0.0, "0.00"),
+            (0.0043, "0.0043"),
+            (1.0 / 3.0, "0.33"),
+            (1.05, "1.05"),
+            (20.0, "20.0"),
+            (-351.2, "-351"),
+            (46950.0, "46950"),
+        ];
+        for (value, text) in table {
+            assert_eq!(short(value), text);
+        }
+    }
 }

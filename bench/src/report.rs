@@ -242,7 +242,7 @@ mod tests {
                 place: "paper",
                 lines: vec![
                     line("bare", &[(100.0, 1.0), (10_000.0, 100.0)]),
-                    line("portcullis", &[(100.0, 1.1), (10_000.0, 110.0)]),
+                    line("portcullis", &[(100.0, 2.0), (10_000.0, 200.0)]),
                 ],
             }],
             verdicts: Vec::new(),

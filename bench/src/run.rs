@@ -59,7 +59,14 @@ fn measure(options: &Options, report: &mut Report) -> Result<()> {
     } = report;
     if options.wants(Part::Wire) {
         let contestants = options.contestants();
-        wire::measure(&contestants, &around, options.wire(), figures, left_out)?;
+        wire::measure(
+            &contestants,
+            &around,
+            options.wire(),
+            figures,
+            notes,
+            left_out,
+        )?;
         notes.push(format!(
             "the guard asked {} questions about clients",
             around.lists.asked()

@@ -42,8 +42,9 @@ fn honest_mail_is_measured_on_real_envoy() -> Result<()> {
         witness: true,
     };
     let around = Surroundings::start()?;
-    let (mut figures, mut left_out) = (Figures::default(), Vec::new());
-    wire::measure(&who, &around, size, &mut figures, &mut left_out)?;
+    let mut figures = Figures::default();
+    let (mut notes, mut left_out) = (Vec::new(), Vec::new());
+    wire::measure(&who, &around, size, &mut figures, &mut notes, &mut left_out)?;
     ensure!(left_out.is_empty(), "{left_out:?}");
     for one in who {
         for measure in [

@@ -9,9 +9,12 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::{
+    runtime::Runtime,
+    task::{JoinSet, LocalSet},
+};
 
-use super::{CLIENTS, client, run, wire::Wire};
+use super::{CLIENTS, DEADLINE, client, run, wire::Wire};
 
 /// The message: a short text with its headers.
 const BODY: &str = "From: <carol@example.com>\r\nTo: <alice@example.test>\r\nSubject: minutes\r\n\
@@ -80,6 +83,90 @@ pub fn deliver(plan: Deliveries) -> Result<Delivered> {
     })
 }
 
+/// Connections that are open, and stay so from one delivery to the next.
+#[derive(Debug)]
+pub struct Kept {
+    runtime: Runtime,
+    wires: Vec<Wire>,
+}
+
+impl Kept {
+    /// Opens so many.
+    ///
+    /// # Errors
+    /// If one is not let in.
+    pub fn open(server: SocketAddr, count: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let wires = runtime.block_on(in_time(async {
+            let mut wires = Vec::new();
+            for number in 0..count {
+                wires.push(enter(number, server).await?);
+            }
+            Ok(wires)
+        }))?;
+        Ok(Self { runtime, wires })
+    }
+
+    /// Delivers this many messages over all of them.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn deliver(&mut self, messages: usize) -> Result<Delivered> {
+        let start = Instant::now();
+        let left = Rc::new(Cell::new(messages));
+        let wires = std::mem::take(&mut self.wires);
+        self.wires = self
+            .runtime
+            .block_on(in_time(LocalSet::new().run_until(async {
+                let mut running = JoinSet::new();
+                for mut wire in wires {
+                    let left = Rc::clone(&left);
+                    running.spawn_local(async move {
+                        while take(&left) {
+                            message(&mut wire).await?;
+                        }
+                        io::Result::Ok(wire)
+                    });
+                }
+                let mut wires = Vec::new();
+                while let Some(wire) = running.join_next().await {
+                    wires.push(wire.map_err(io::Error::other)??);
+                }
+                Ok(wires)
+            })))?;
+        Ok(Delivered {
+            messages,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Says goodbye.
+    ///
+    /// # Errors
+    /// If it is not answered.
+    pub fn close(self) -> Result<()> {
+        let Self { runtime, wires } = self;
+        runtime.block_on(in_time(async {
+            for mut wire in wires {
+                wire.expect("QUIT\r\n", 221).await?;
+            }
+            Ok(())
+        }))
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> Result<T> {
+    Ok(tokio::time::timeout(DEADLINE, work).await??)
+}
+
+async fn enter(number: usize, server: SocketAddr) -> io::Result<Wire> {
+    let mut wire = Wire::greeted(client(number % CLIENTS), server).await?;
+    wire.expect("EHLO mail.example.com\r\n", 250).await?;
+    Ok(wire)
+}
+
 fn take(left: &Cell<usize>) -> bool {
     let taken = left.get().checked_sub(1);
     left.set(taken.unwrap_or_default());
@@ -97,11 +184,7 @@ async fn sender(plan: Deliveries, number: usize, left: Rc<Cell<usize>>) -> io::R
         }
         let mut open = match wire.take() {
             Some(open) => open,
-            None => {
-                let mut open = Wire::greeted(client(visit % CLIENTS), plan.server).await?;
-                open.expect("EHLO mail.example.com\r\n", 250).await?;
-                open
-            }
+            None => enter(visit, plan.server).await?,
         };
         message(&mut open).await?;
         match plan.per_connection {

@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 pub use bulk::{Transfer, large_message, send_large};
 pub use bulk_sink::{BulkSink, send_opaque};
 pub use crowd::{Crowd, State};
-pub use deliver::{Delivered, Deliveries, PerConnection, deliver};
+pub use deliver::{Delivered, Deliveries, Kept, PerConnection, deliver};
 pub use probe::{Latencies, probe};
 pub use smtp_source::smtp_source;
 pub use wire::Wire;
