@@ -107,6 +107,10 @@ pub fn measure(
             }
             let stage = match Stage::set(*rival, size) {
                 Ok(stage) => stage,
+                // What is ours, and the server itself, must be there.
+                Err(error) if [Rival::Bare, Rival::Portcullis].contains(rival) => {
+                    return Err(error.context(rival.name()));
+                }
                 Err(error) => {
                     left_out.push(format!("{rival}: {error:#}"));
                     left.push(*rival);

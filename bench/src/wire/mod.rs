@@ -67,6 +67,8 @@ pub fn measure(
     for contestant in contestants {
         match start(*contestant, around, sink.address(), 1) {
             Ok(one) => running.push(one),
+            // What is ours, and what it stands in, must be there.
+            Err(error) if contestant.is_envoy() => return Err(error),
             Err(error) => left_out.push(format!("{error:#}")),
         }
     }
