@@ -12,6 +12,7 @@ mod record;
 mod replay;
 mod scenarios;
 mod shell;
+mod transcripts;
 mod what_if;
 
 use std::io::Write as _;
@@ -56,6 +57,7 @@ enum Command {
     Fmt(fmt::Fmt),
     Attack(Box<attack::Attack>),
     WhatIf(what_if::WhatIf),
+    Transcripts(Box<transcripts::Transcripts>),
     Explain(explain::Explain),
     Inspect(inspect::Inspect),
     /// Serve real clients through a filter.
@@ -174,6 +176,7 @@ impl Cli {
             Command::Fmt(fmt) => fmt.run(),
             Command::Attack(attack) => attack.run(),
             Command::WhatIf(what_if) => what_if.run(),
+            Command::Transcripts(transcripts) => transcripts.run(),
             Command::Explain(explain) => explain.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Serve(serve) => serve.run(),

@@ -101,6 +101,7 @@ mod shared;
 mod simulator;
 mod status;
 mod threads;
+pub mod transcripts;
 mod vm;
 pub mod whatif;
 mod worker;

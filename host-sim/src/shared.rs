@@ -189,6 +189,22 @@ impl Shared {
         Ok(())
     }
 
+    /// Puts an item into every queue of a worker.
+    pub(crate) fn enqueue_for(&self, now: Timestamp, worker: usize, item: &[u8]) {
+        let tokens: Vec<u32> = {
+            let queues = lock(&self.queues);
+            let of_worker = queues
+                .queues
+                .iter()
+                .filter(|(_, queue)| queue.worker == worker);
+            of_worker.map(|(token, _)| *token).collect()
+        };
+        for token in tokens {
+            // The queue was there a moment ago, and none ever goes away.
+            let _queued = self.enqueue(now, token, item.to_vec());
+        }
+    }
+
     pub(crate) fn dequeue(&self, token: u32) -> Result<Vec<u8>, Status> {
         let mut queues = lock(&self.queues);
         let queue = queues.queues.get_mut(&token).ok_or(Status::NotFound)?;

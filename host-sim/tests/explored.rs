@@ -111,7 +111,9 @@ fn dialogues_are_many_and_make_sense() {
                 Action::HalfClose(_) => *counts.0 += 1,
                 Action::Abort(_) => *counts.1 += 1,
                 Action::Write(_, part) => *counts.2 += usize::from(!part.bytes().ends_with(b"\n")),
-                Action::Expect(..) => unreachable!("none was asked for"),
+                Action::Expect(..) | Action::Share { .. } | Action::Message(_) => {
+                    unreachable!("none was asked for")
+                }
             }
         }
     })

@@ -155,6 +155,8 @@ families! {
     ReleaseFailed: Counter "release_failed_total" Tag::None,
     /// Errands of a worker to itself that the host did not take.
     ErrandsLost: Counter "errands_lost_total" Tag::None,
+    /// Transcripts, by what became of them.
+    Transcripts: Counter "transcripts_total" Tag::Word("how", &["whole", "shortened", "dropped"]),
     /// Refusals that went to the server for want of another place.
     Unrouted: Counter "refusals_unrouted_total" Tag::None,
     /// How long greetings waited for blacklists.

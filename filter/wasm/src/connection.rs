@@ -9,6 +9,7 @@ use crate::door;
 use crate::host::{self, Refused};
 use crate::ledger;
 use crate::notes;
+use crate::transcripts;
 use crate::worker::{Errand, Later, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::metrics::Family;
@@ -16,7 +17,7 @@ use portcullis_core::policy::Counts;
 use portcullis_core::session::{Ask, Close, Commands, Effects, Note, Session, Transport};
 use proxy_wasm::types::BufferType;
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
 use BufferType::{DownstreamData, UpstreamData};
@@ -74,6 +75,13 @@ impl Connection {
         self.seat
     }
 
+    /// The session, which knows the time where it wants to.
+    fn in_time(&self) -> RefMut<'_, Session> {
+        let mut session = self.session.borrow_mut();
+        transcripts::tell_time(&mut session);
+        session
+    }
+
     /// Its greeting has been held for so long.
     pub(crate) fn was_held(&self, milliseconds: u64) {
         self.held_ms.set(milliseconds);
@@ -119,20 +127,20 @@ impl Connection {
 
     /// Whether so many octets of the client pass without being read.
     pub(crate) fn client_passes(&self, octets: usize) -> bool {
-        self.session.borrow_mut().client_passes(octets)
+        self.in_time().client_passes(octets)
     }
 
     /// Gives a detained client its next answer. To be called as this connection.
     pub(crate) fn answer(&self) -> Result<(), Refused> {
         self.timer.set(Timer::None);
-        let mut session = self.session.borrow_mut();
+        let mut session = self.in_time();
         let effects = session.answer();
         self.speak(&mut session, &effects)
     }
 
     /// Ends the dialogue with a detained client. To be called as this connection.
     pub(crate) fn let_go(&self) -> Result<(), Refused> {
-        let mut session = self.session.borrow_mut();
+        let mut session = self.in_time();
         let effects = session.let_go();
         self.speak(&mut session, &effects)
     }
@@ -145,7 +153,7 @@ impl Connection {
 
     /// Sends on what waited for other sessions of the client. To be called as this connection.
     pub(crate) fn go_on(&self) -> Result<(), Refused> {
-        let mut session = self.session.borrow_mut();
+        let mut session = self.in_time();
         if !session.can_go_on() {
             if session.waits_for_others() {
                 // Another one was faster; its replies will make room.
@@ -170,7 +178,7 @@ impl Connection {
             return Ok(Onward::Done);
         }
         let overflow = self.take_overflow();
-        let mut session = self.session.borrow_mut();
+        let mut session = self.in_time();
         if session.asks_for_certificate() && host::is_verified() {
             let note = session.vouch();
             let worker = self.worker.borrow();
@@ -238,7 +246,7 @@ impl Connection {
 
     /// Feeds the session with the server's bytes; sends on what they release.
     pub(crate) fn server_data(&self, end: bool) -> Result<(), Refused> {
-        let mut session = self.session.borrow_mut();
+        let mut session = self.in_time();
         let bytes = host::buffer(UpstreamData);
         let waited = session.held() > 0;
         let mut effects = session.server_bytes(&bytes);

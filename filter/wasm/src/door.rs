@@ -3,6 +3,7 @@
 use crate::host;
 use crate::ledger;
 use crate::notes;
+use crate::transcripts;
 use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::ledger::Account;
@@ -36,6 +37,7 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
     let policy = Rc::clone(&worker.policy);
     let (mut session, note) = Session::new(Rc::clone(&policy), from);
     session.carried_by(host::carrier());
+    transcripts::begin(worker, &mut session, context_id);
     worker.metrics.count(Family::Sessions, 1);
     worker.metrics.step(Family::Open, 1);
     worker.serve();
@@ -90,6 +92,7 @@ fn take_seat(
     worker.tell_time();
     let known = worker.watch.clone().map(|watch| {
         let entry = ledger::recall(worker, client);
+        transcripts::tell_known(worker, &mut session.borrow_mut(), client, entry);
         (watch, entry)
     });
     let listed = known

@@ -234,6 +234,12 @@ pub(crate) fn source_address() -> Option<IpAddr> {
     address.or_else(|_| text.parse()).ok()
 }
 
+/// An end of the connection, by the name of the property that is its address, if that is one.
+pub(crate) fn address(name: &str) -> Option<String> {
+    let text = String::from_utf8(property(name)?).ok()?;
+    text.parse::<SocketAddr>().is_ok().then_some(text)
+}
+
 /// Sends the connection to another cluster than the one the TCP proxy names, as long as it has not
 /// been let on.
 pub(crate) fn route_to(cluster: &str) -> Result<(), Refused> {

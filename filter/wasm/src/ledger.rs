@@ -4,6 +4,7 @@
 use crate::door;
 use crate::host;
 use crate::notes;
+use crate::transcripts;
 use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::fleet;
@@ -283,6 +284,7 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32, listing: Option<Listing>) ->
         return Cut::Spared;
     }
     let mut session = connection.session().borrow_mut();
+    transcripts::tell_listed(worker, &mut session, connection.seat());
     let (cut, notes) = session.cut();
     notes::tell(&worker.metrics, &session, &notes);
     drop(session);
@@ -309,7 +311,7 @@ fn gone(id: u32, done: Result<(), host::Refused>) {
     }
 }
 
-fn slot_key(worker: &Worker, client: Client) -> Option<String> {
+pub(crate) fn slot_key(worker: &Worker, client: Client) -> Option<String> {
     let number = number_of(client, worker.policy.config().ledger.slots)?;
     Some(numbered(number))
 }

@@ -12,6 +12,7 @@
 //! - `connection`: what passes through it.
 //! - `door`: what becomes of a connection before its first byte.
 //! - `notes`: what sessions and lookups have to tell, logged and counted.
+//! - `transcripts`: when sessions are written down, and what they are told for it.
 //! - `worker`: what root and streams of one worker share.
 //! - `metrics`: counters by name.
 
@@ -30,6 +31,7 @@ mod metrics;
 mod notes;
 mod root;
 mod stream;
+mod transcripts;
 mod worker;
 
 use proxy_wasm::types::LogLevel;

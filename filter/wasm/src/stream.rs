@@ -4,6 +4,7 @@ use crate::connection::{Connection, Onward};
 use crate::door::{self, Arrival, Way};
 use crate::host;
 use crate::ledger;
+use crate::transcripts;
 use crate::worker::{Errand, Worker};
 use portcullis_core::metrics::Family;
 use portcullis_core::session::{Ended, Ending};
@@ -38,7 +39,17 @@ impl Stream {
     fn passed(&self, from_client: usize, from_server: usize) {
         if let Some(connection) = &self.connection {
             let mut session = connection.session().borrow_mut();
+            transcripts::tell_time(&mut session);
             session.passed(from_client, from_server);
+        }
+    }
+
+    /// A side may have ended.
+    fn tell_end(&self, end: bool, by_client: bool) {
+        if let Some(connection) = self.connection.as_ref().filter(|_| end) {
+            let mut session = connection.session().borrow_mut();
+            transcripts::tell_time(&mut session);
+            session.side_ended(by_client);
         }
     }
 
@@ -78,12 +89,15 @@ impl StreamContext for Stream {
         }
         let Some(connection) = self.readable() else {
             self.passed(size, 0);
+            self.tell_end(end, true);
             return Action::Continue;
         };
         if !end && connection.client_passes(size) {
             return Action::Continue;
         }
-        match connection.client_data(end) {
+        let done = connection.client_data(end);
+        self.tell_end(end, true);
+        match done {
             Ok(Onward::Untouched) => Action::Continue,
             Ok(Onward::Done) => Action::Pause,
             Err(refused) => {
@@ -109,11 +123,14 @@ impl StreamContext for Stream {
             }
             None => self.passed(0, size),
         }
+        self.tell_end(end, false);
         Action::Continue
     }
 
     fn on_downstream_close(&mut self, peer: PeerType) {
-        if self.ended == Ended::Proxy && matches!(peer, PeerType::Remote) {
+        let by_client = matches!(peer, PeerType::Remote);
+        self.tell_end(by_client && self.ended == Ended::Proxy, true);
+        if self.ended == Ended::Proxy && by_client {
             self.ended = Ended::Client;
         }
         if let Some(worker) = &self.worker {
@@ -131,6 +148,9 @@ impl StreamContext for Stream {
         let duration = now.saturating_sub(self.began);
         // No two sessions of a worker have the same.
         let lot = u64::from(now.subsec_nanos()) << 32 | u64::from(self.context_id);
+        if let Some(worker) = &self.worker {
+            transcripts::end(&worker.borrow(), &mut connection.session().borrow_mut());
+        }
         let session = connection.session().borrow();
         if !session.is_recorded(lot) {
             return;

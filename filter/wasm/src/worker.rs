@@ -11,7 +11,7 @@ use portcullis_core::client::Client;
 use portcullis_core::ledger::{Alert, Survey, Watch};
 use portcullis_core::metrics::Family;
 use portcullis_core::policy::{LookupMode, Policy};
-use portcullis_core::session::Session;
+use portcullis_core::session::{Session, Shelf};
 use portcullis_core::worker::{Closing, Lookups, Now, Roster, Ruling, Timers, Wait, crew};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -134,6 +134,8 @@ pub(crate) struct Worker {
     pub(crate) policy: Rc<Policy>,
     pub(crate) metrics: Metrics,
     pub(crate) queue: u32,
+    /// Memory for what sessions say, where they are written down.
+    pub(crate) shelf: Rc<Shelf>,
     pub(crate) lookups: Lookups<u32>,
     pub(crate) roster: Roster<u32>,
     /// All of them.
@@ -174,7 +176,9 @@ impl Worker {
         let handshake = Duration::from_millis(policy.config().limits.handshake_ms.into());
         let policy = Rc::new(policy);
         let fleet = Fleet::new(&policy, queue);
+        let transcripts = policy.config().transcripts.max_worker_bytes as usize;
         Self {
+            shelf: Rc::new(Shelf::new(transcripts)),
             lookups: Lookups::new(Rc::clone(&policy)),
             roster: Roster::default(),
             connections: HashMap::new(),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::error::ScenarioError;
+use super::segment::Part;
 use super::syntax::{self, Line, StepLine, Verb, written_seconds};
 use super::text::{BadText, escape_parts, escape_segment, unescape, written};
 use super::{Action, Expectation, Pattern, Scenario, Side, Step, Subject};
@@ -114,6 +115,11 @@ impl StepLine<'_> {
             Verb::ReadRepeat(_) => repeated(self.text.text, read_text),
             Verb::Repeat(_) => repeated(self.text.text, written_text),
             Verb::Write | Verb::Join => written_text(self.text.text),
+            Verb::Share => {
+                let (key, value) = self.text.split();
+                unescape(value.text).map(|(value, _)| shared_text(key.text, value.bytes()))
+            }
+            Verb::Message => unescape(self.text.text).map(|(text, _)| octets_text(text.bytes())),
             Verb::End | Verb::Reset | Verb::ReadEnd | Verb::ReadNothing => Ok(String::new()),
         };
         joined(self.verb, self.side, &text.unwrap_or_default())
@@ -126,6 +132,15 @@ fn read_text(text: &str) -> Result<String, BadText> {
 
 fn written_text(text: &str) -> Result<String, BadText> {
     Ok(escape_segment(&written(text)?))
+}
+
+/// Octets that no line end follows.
+fn octets_text(octets: &[u8]) -> String {
+    escape_parts(&[Part::Bytes(octets)]).replace(' ', "\\x20")
+}
+
+fn shared_text(key: &str, value: &[u8]) -> String {
+    format!("{key} {}", octets_text(value))
 }
 
 /// A text with `{n}` in it: what is counted stays, and nothing else comes to look like it.
@@ -189,6 +204,12 @@ impl Formatter {
             }
             Action::HalfClose(side) => push(Verb::End, *side, ""),
             Action::Abort(side) => push(Verb::Reset, *side, ""),
+            Action::Share { key, value } => {
+                push(Verb::Share, Side::Server, &shared_text(key, value));
+            }
+            Action::Message(message) => {
+                push(Verb::Message, Side::Server, &octets_text(message));
+            }
             Action::Expect(side, Expectation::Text(pattern)) => {
                 push(Verb::Read, *side, &pattern.text());
             }

@@ -20,6 +20,8 @@
 //! C!   S!                         the side resets the connection
 //! C<|  S<|                        the end of the stream, nothing unread before it
 //! C<-  S<-                        nothing to read now, and the stream is open
+//! W= KEY VALUE                    another worker puts this value into the shared data
+//! W@ MESSAGE                      another worker puts this into the queues of this session's
 //! ?log TEXT                       some log line contains this (checked at the end)
 //! ?property NAME TEXT             so does what the filter set as this property
 //! ?json NAME /POINTER VALUE       that property is JSON with this value in it
@@ -124,6 +126,19 @@ pub struct Step {
     pub action: Action,
 }
 
+impl Scenario {
+    /// What other workers had put into the shared data before the session began: the first steps,
+    /// as long as they do nothing else and no time has passed.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.steps.iter().map_while(|step| match &step.action {
+            Action::Share { key, value } if step.at.unwrap_or_default().is_zero() => {
+                Some((key.as_str(), value.as_slice()))
+            }
+            _ => None,
+        })
+    }
+}
+
 /// What happens in a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -135,6 +150,15 @@ pub enum Action {
     Abort(Side),
     /// A side must read this next.
     Expect(Side, Expectation),
+    /// Another worker puts a value into the shared data.
+    Share {
+        /// Its key.
+        key: String,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Another worker puts a message into the queues of the session's own.
+    Message(Vec<u8>),
 }
 
 /// What a side must read.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::{ErrorKind, Located, ScenarioError};
 use super::segment::Segment;
 use super::syntax::{self, Line, StepLine, Verb, Word};
-use super::text::{BadText, written};
+use super::text::{BadText, unescape, written};
 use super::{
     Action, Check, Expectation, Pattern, Record, Scenario, ServerRole, Side, Step, Subject,
 };
@@ -98,6 +98,16 @@ impl Reader {
             Verb::Reset => self.push(line, step, Action::Abort(side)),
             Verb::ReadEnd => self.push(line, step, Action::Expect(side, Expectation::End)),
             Verb::ReadNothing => self.push(line, step, Action::Expect(side, Expectation::Quiet)),
+            Verb::Share => {
+                let (key, value) = text.split();
+                let key = key.text.to_owned();
+                let value = octets(value)?;
+                self.push(line, step, Action::Share { key, value })
+            }
+            Verb::Message => {
+                let message = octets(text)?;
+                self.push(line, step, Action::Message(message))
+            }
             Verb::Read => {
                 let pattern = pattern(text, text.text)?;
                 self.push(line, step, Action::Expect(side, pattern))
@@ -171,6 +181,12 @@ impl Reader {
             }
         }
     }
+}
+
+/// A text that no line end follows.
+fn octets(text: Word<'_>) -> Result<Vec<u8>, Located> {
+    let (segment, _) = unescape(text.text).map_err(|bad| at_text(text, bad))?;
+    Ok(segment.bytes().to_vec())
 }
 
 fn pattern(place: Word<'_>, text: &str) -> Result<Expectation, Located> {

@@ -97,6 +97,9 @@ pub fn play(
     options: &PlayOptions,
 ) -> Result<Report, PlayError> {
     let mut sim = builder(scenario, module, options)?.build()?;
+    let known = scenario.known();
+    let known = known.map(|(key, value)| sim.set_shared_data(key.as_bytes(), value));
+    let known = known.count();
     let conn = sim.open(scenario.client, scenario.local);
     let mut player = Player {
         sim,
@@ -114,7 +117,7 @@ pub fn play(
         server_wrote: Vec::new(),
     };
     player.observe();
-    for step in &scenario.steps {
+    for step in scenario.steps.iter().skip(known) {
         if let Err(failure) = player.step(step) {
             player.report.failure = Some(failure);
             break;
@@ -239,6 +242,8 @@ impl Player {
                     Side::Server => self.sim.server_abort(self.conn),
                 }
             }
+            Action::Share { key, value } => self.sim.set_shared_data(key.as_bytes(), value),
+            Action::Message(message) => self.sim.tell_worker(self.conn, message),
             Action::Expect(side, expectation) => self.expect(step.line, *side, expectation)?,
         }
         self.observe();

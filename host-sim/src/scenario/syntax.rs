@@ -47,6 +47,9 @@ pub(super) enum Verb {
     ReadRepeat(u32),
     ReadEnd,
     ReadNothing,
+    /// What other workers do has no side.
+    Share,
+    Message,
 }
 
 impl<'a> Word<'a> {
@@ -132,6 +135,7 @@ fn step<'a>(
     let (side, what) = match marker.text.split_at_checked(1) {
         Some(("C", what)) => (Side::Client, what),
         Some(("S", what)) => (Side::Server, what),
+        Some(("W", "=" | "@")) => (Side::Server, marker.text),
         _ => return Err(unknown()),
     };
     let verb = match what {
@@ -142,6 +146,8 @@ fn step<'a>(
         "<" => Verb::Read,
         "<|" => Verb::ReadEnd,
         "<-" => Verb::ReadNothing,
+        "W=" => Verb::Share,
+        "W@" => Verb::Message,
         _ => match (what.strip_prefix('*'), what.strip_prefix("<*")) {
             (Some(digits), _) => Verb::Repeat(count(marker, digits)?),
             (_, Some(digits)) => Verb::ReadRepeat(count(marker, digits)?),
@@ -202,6 +208,8 @@ impl Verb {
             Self::ReadRepeat(count) => format!("{letter}<*{count}"),
             Self::ReadEnd => format!("{letter}<|"),
             Self::ReadNothing => format!("{letter}<-"),
+            Self::Share => "W=".to_owned(),
+            Self::Message => "W@".to_owned(),
         }
     }
 }

@@ -75,6 +75,13 @@ impl Simulator {
         }
     }
 
+    /// In the fixed order, what was caused happens at once.
+    pub(super) fn let_settle(&mut self) {
+        if self.chance.order() == Order::Fixed {
+            self.run();
+        }
+    }
+
     /// The server does something, after its delay.
     pub(super) fn server_does(&mut self, conn: ConnId, input: Input) {
         let at_once = *self.server_delay.end() == Duration::ZERO;

@@ -1,6 +1,7 @@
 //! What the filter keeps outside its VMs.
 
 use super::Simulator;
+use crate::observe::ConnId;
 use crate::worker::Worker;
 
 impl Simulator {
@@ -8,6 +9,19 @@ impl Simulator {
     #[must_use]
     pub fn shared_data(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.shared.get(key).ok().map(|(value, _)| value)
+    }
+
+    /// Sets a value of the shared data, as a worker outside this simulation would.
+    pub fn set_shared_data(&mut self, key: &[u8], value: &[u8]) {
+        // Unchecked, so nothing can be refused.
+        let _set = self.shared.set(key.to_vec(), value.to_vec(), 0);
+    }
+
+    /// Puts a message into every queue of the worker that has this connection, as another worker
+    /// would.
+    pub fn tell_worker(&mut self, conn: ConnId, message: &[u8]) {
+        self.shared.enqueue_for(self.now, conn.worker, message);
+        self.let_settle();
     }
 
     /// All keys of the shared data, in order. As in Envoy, none ever goes away.

@@ -10,7 +10,7 @@ mod recording;
 mod server;
 mod stage;
 mod treatment;
-mod units;
+pub(crate) mod units;
 
 use std::cmp::Ordering;
 use std::net::SocketAddr;

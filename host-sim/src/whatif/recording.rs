@@ -78,7 +78,9 @@ impl Recording {
                 Action::Abort(Side::Client) => writer.say(Deed::Reset),
                 Action::HalfClose(Side::Server)
                 | Action::Abort(Side::Server)
-                | Action::Expect(..) => {}
+                | Action::Expect(..)
+                | Action::Share { .. }
+                | Action::Message(_) => {}
             }
         }
         Self {

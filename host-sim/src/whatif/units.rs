@@ -13,31 +13,31 @@ enum Mode {
 
 /// A client's stream, cut into what the server answers one by one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Units {
+pub(crate) struct Units {
     input: Vec<u8>,
     mode: Mode,
 }
 
 /// Something that the server answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unit {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Unit {
+    pub(crate) bytes: Vec<u8>,
     /// Whether a good reply to it means that a message was accepted.
-    pub(super) is_message: bool,
+    pub(crate) is_message: bool,
 }
 
 impl Units {
-    pub(super) fn read(&mut self, bytes: &[u8]) {
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
     }
 
     /// The server has asked for content (354).
-    pub(super) fn expect_content(&mut self) {
+    pub(crate) fn expect_content(&mut self) {
         self.mode = Mode::Content;
     }
 
     /// The next whole unit.
-    pub(super) fn next(&mut self) -> Option<Unit> {
+    pub(crate) fn next(&mut self) -> Option<Unit> {
         let (length, is_message) = match self.mode {
             Mode::Content => (content(&self.input)?, true),
             Mode::Line => command(&self.input)?,
@@ -76,17 +76,17 @@ fn command(input: &[u8]) -> Option<(usize, bool)> {
 
 /// A server's stream, cut into replies.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Replies {
+pub(crate) struct Replies {
     input: Vec<u8>,
 }
 
 impl Replies {
-    pub(super) fn read(&mut self, bytes: &[u8]) {
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
     }
 
     /// The next whole reply with all its lines (RFC 5321 section 4.2.1).
-    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
         let mut length = 0;
         for line in self.input.split_inclusive(|byte| *byte == b'\n') {
             length += line.len();
@@ -99,7 +99,7 @@ impl Replies {
 }
 
 /// The class of a reply's code; `None` where there is no digit.
-pub(super) fn class(reply: &[u8]) -> Option<u8> {
+pub(crate) fn class(reply: &[u8]) -> Option<u8> {
     let first = reply.first()?;
     first.is_ascii_digit().then(|| first - b'0')
 }

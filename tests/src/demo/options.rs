@@ -28,6 +28,9 @@ pub struct Options {
     /// Sessions of all bots that run at once.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub at_once: u32,
+    /// Where the guard's access log goes, with a transcript of every session.
+    #[arg(long, value_name = "FILE")]
+    pub transcripts: Option<PathBuf>,
     /// Envoy's worker threads.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     bots::{self, Bot, End},
@@ -68,19 +68,25 @@ pub(super) async fn without_guard(options: &Options) -> Result<Outcome> {
 /// The same server behind Envoy and the filter with its default policy, or that with blacklists.
 pub(super) async fn with_guard(options: &Options, blocklists: &Blocklists) -> Result<Outcome> {
     let mut mta = Mta::answering(options.reply.text()).start()?;
-    let guard = match options.dnsbl {
-        Beside::Off => Guard::with_defaults()?,
-        Beside::Example | Beside::At(_) => Guard::with_policy(asking()?)?,
+    let mut policy = match options.dnsbl {
+        Beside::Off => json!({}),
+        Beside::Example | Beside::At(_) => asking()?,
     };
+    if let (Some(_), Some(policy)) = (&options.transcripts, policy.as_object_mut()) {
+        policy.insert("transcripts".to_owned(), json!({ "sessions": "all" }));
+    }
     let (tls, client) = match options.starttls {
         true => (starttls()?, Some(TlsClient::new())),
         false => (ClientTls::None, None),
     };
-    let envoy = EnvoyConfig::before(mta.address(), guard)
+    let mut config = EnvoyConfig::before(mta.address(), Guard::with_policy(policy)?)
         .client_tls(tls)
         .workers(options.workers.into())
-        .dnsbl(blocklists.address())
-        .start()?;
+        .dnsbl(blocklists.address());
+    if let Some(path) = &options.transcripts {
+        config = config.access_log(path.clone());
+    }
+    let envoy = config.start()?;
     let server = Server {
         address: envoy.address(),
         tls: client,

@@ -54,6 +54,15 @@ pub enum Evicted {
 }
 
 impl Slot {
+    /// Of one client only.
+    #[must_use]
+    pub fn of(client: Client, entry: Entry) -> Self {
+        match entry == Entry::default() {
+            true => Self::default(),
+            false => Self(vec![(client, entry)]),
+        }
+    }
+
     /// What is remembered of a client.
     #[must_use]
     pub fn get(&self, client: Client) -> Option<Entry> {

@@ -23,11 +23,12 @@ pub use config::{
     LimitsConfig, ListedConfig, ListingConfig, LookupMode, Metering, Mode, ObserveConfig,
     RcptConfig, RecordConfig, RecordMode, RefusalConfig, RepliesConfig, ReservedMode, ResetConfig,
     ResetMode, SessionsConfig, SmugglingMode, StandingConfig, StartTlsMode, TarpitConfig, TextMode,
-    TrapsConfig, TtlConfig, UnknownConfig,
+    TranscriptMode, TranscriptsConfig, TrapsConfig, TtlConfig, UnknownConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use listing::{Codes, Listed, Listing};
 pub use network::Networks;
+pub use observe::Transcribe;
 pub use rejection::{RcptReply, RejectionPatterns};
 pub use reply_text::{Facts, ReplyText};
 pub use rules::Policy;

@@ -1,12 +1,23 @@
-//! What is only observed, and what is recorded.
+//! What is only observed, what is recorded, and what is written down.
 
 use super::Policy;
-use super::config::{Mode, RecordMode};
+use super::config::{Mode, RecordMode, TranscriptMode};
 use super::error::{ConfigError, quoted};
 use super::verdict::Rule;
 use crate::client::Client;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+
+/// Whether a session is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transcribe {
+    /// It is not.
+    Never,
+    /// If it comes to so many rejected recipients.
+    From(u32),
+    /// It is.
+    Always,
+}
 
 /// The rules that are only observed, a bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,6 +97,20 @@ impl Policy {
             RecordMode::Sampled => met_a_rule || mark(lot) % 100 < record.percent.into(),
             RecordMode::ActedOn => met_a_rule,
             RecordMode::Off => false,
+        }
+    }
+
+    /// Whether a session is written down, by its client and by a lot drawn for it.
+    #[must_use]
+    pub fn transcribes(&self, client: Option<IpAddr>, lot: u64) -> Transcribe {
+        let transcripts = &self.config().transcripts;
+        let named = || client.is_some_and(|client| self.transcribed.contain(client));
+        match (transcripts.sessions, transcripts.after_rejections) {
+            (TranscriptMode::Off, _) => Transcribe::Never,
+            (TranscriptMode::All, _) => Transcribe::Always,
+            _ if named() || mark(lot) % 100 < transcripts.percent.into() => Transcribe::Always,
+            (TranscriptMode::Chosen, Some(rejections)) => Transcribe::From(rejections),
+            (TranscriptMode::Chosen, None) => Transcribe::Never,
         }
     }
 

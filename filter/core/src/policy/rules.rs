@@ -23,6 +23,7 @@ pub struct Policy {
     config: Config,
     exempt: Networks,
     listed: Networks,
+    pub(super) transcribed: Networks,
     zones: Zones,
     traps: Traps,
     rejections: RejectionPatterns,
@@ -65,6 +66,7 @@ impl Policy {
         let mut networks = |path, texts: &[String]| Networks::read(path, texts, &mut errors);
         let exempt = networks("exempt.networks", &config.exempt.networks);
         let listed = networks("listed.networks", &config.listed.networks);
+        let transcribed = networks("transcripts.networks", &config.transcripts.networks);
         let observed = Observed::read(&config.observe.rules, &mut errors);
         let zones = sites::read(&config.dnsbl, &mut errors);
         if !errors.is_empty() {
@@ -73,6 +75,7 @@ impl Policy {
         Ok(Self {
             exempt,
             listed,
+            transcribed,
             zones,
             traps: Traps::new(&config.traps.recipients),
             rejections: RejectionPatterns::new(&config.rcpt.rejected_text),

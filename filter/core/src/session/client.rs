@@ -31,6 +31,7 @@ impl Session {
         let mut effects = Effects::default();
         self.take_client_bytes(bytes, &mut effects);
         self.traffic.add(bytes.len() - effects.left, 0);
+        self.tell_arrival(bytes.len() - effects.left);
         self.tell_share();
         effects
     }
@@ -42,6 +43,7 @@ impl Session {
         let passes = self.is_read() && self.held.is_empty() && self.tracker.take_chunk(octets);
         if passes {
             self.traffic.add(octets, 0);
+            self.transcribed(|transcript| transcript.chunk_passed(octets));
         }
         passes
     }
@@ -54,8 +56,14 @@ impl Session {
         let mut effects = Effects::default();
         self.traffic.add(rest.len(), 0);
         self.client_side = ClientSide::Ended;
-        if self.drops(rest, &mut effects) {
-            return effects;
+        self.take_client_end(rest, &mut effects);
+        self.tell_arrival(rest.len());
+        effects
+    }
+
+    fn take_client_end<'a>(&mut self, rest: &'a [u8], effects: &mut Effects<'a>) {
+        if self.drops(rest, effects) {
+            return;
         }
         self.hears(rest);
         match self.phase {
@@ -66,7 +74,7 @@ impl Session {
             Phase::Judged | Phase::Exempt(_) => {
                 let mut all = std::mem::take(&mut self.held);
                 all.extend_from_slice(rest);
-                let used = self.walk_into(&all, &mut effects);
+                let used = self.walk_into(&all, effects);
                 // What is left is half a line, or not for us to read: the server's, as it is.
                 if !matches!(self.phase, Phase::Sentenced(_)) {
                     let tail = all.split_off(used.min(all.len()));
@@ -75,7 +83,6 @@ impl Session {
             }
         }
         self.tell_share();
-        effects
     }
 
     /// Sends on what waited for a reply, as far as it may go now.
@@ -160,7 +167,9 @@ impl Session {
             let (command, len, end) = match self.tracker.peek(rest) {
                 Unit::Partial => break,
                 Unit::Payload => {
+                    let payload = self.tracker.payload();
                     let (len, clarity) = self.tracker.take_payload(rest);
+                    self.tell_payload(rest.get(..len).unwrap_or(rest), payload, clarity);
                     if clarity == Clarity::Doubtful && self.ends_in_doubt(effects) {
                         return bytes.len();
                     }
@@ -171,8 +180,10 @@ impl Session {
                 Unit::Command { command, len, end } => (command, len, end),
             };
             let condemned = self.condemned_at(&command);
+            let line = rest.get(..len).unwrap_or(rest);
             if let Some(verdict) = condemned.or_else(|| self.trapped_at(&command, effects)) {
                 self.phase = Phase::Sentenced(verdict);
+                self.tell_command(line, &command, end);
                 let noop = Command::parse(NOOP.trim_ascii_end());
                 self.tracker.sent(&noop, LineEnd::Crlf, Answer::Refused);
                 passage.put(NOOP);
@@ -181,11 +192,14 @@ impl Session {
                 break;
             }
             let name = self.name_in(&command, end);
-            match self.gate(&command, end, name.as_ref()) {
-                Gate::Wait => {
-                    self.room = Room::Wanted;
-                    break;
-                }
+            let gate = self.gate(&command, end, name.as_ref());
+            if let Gate::Wait = gate {
+                self.room = Room::Wanted;
+                break;
+            }
+            self.tell_command(line, &command, end);
+            match gate {
+                Gate::Wait => {}
                 Gate::Pass(answer) => {
                     if answer == Answer::Rcpt {
                         self.keep_name(name.as_ref());

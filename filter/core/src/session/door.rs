@@ -85,7 +85,9 @@ impl Session {
     /// The refusal, as soon as there is something to put it in place of.
     pub(super) fn tell_refusal(&mut self, verdict: Verdict, effects: &mut Effects<'_>) {
         self.phase = Phase::Refused(verdict, Refusal::Told);
-        effects.to_client = self.last_word(&verdict).into();
+        let word = self.last_word(&verdict);
+        self.transcribed(|transcript| transcript.guard(&word));
+        effects.to_client = word.into();
         effects.close = match self.client_side {
             ClientSide::Open => Close::Linger,
             ClientSide::Ended | ClientSide::Unread => Close::Now,

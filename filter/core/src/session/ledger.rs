@@ -95,6 +95,7 @@ impl Session {
         let readable =
             matches!(self.phase, Phase::Judged | Phase::Sentenced(_)) && !self.tracker.in_body();
         let held = std::mem::take(&mut self.held);
+        self.tell_given_up(&held);
         self.phase = Phase::Cut(verdict);
         let cut = match () {
             () if readable && self.tracker.owes_for_message() => Cut::Message,
@@ -124,6 +125,7 @@ impl Session {
         self.turn = Turn::Own;
         self.release(&mut effects);
         self.turn = Turn::Others;
+        self.tell_arrival(0);
         self.tell_share();
         effects
     }

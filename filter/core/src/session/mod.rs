@@ -21,6 +21,7 @@ mod record;
 mod server;
 mod tarpit;
 mod tls;
+mod transcript;
 mod unpaired;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use effects::{
 };
 pub use ledger::Cut;
 pub use record::{Ended, Ending, Record};
+pub use transcript::{Frame, Shelf, Shortened, Transcribed};
 
 use crate::ledger::{Account, Listing as Listed, Turn};
 use crate::policy::{Counts, Facts, Listing, LookupMode, Mode, Policy, Rule, Verdict};
@@ -43,6 +45,7 @@ use record::Traffic;
 use std::net::IpAddr;
 use std::rc::Rc;
 use tls::Tls;
+use transcript::Transcript;
 
 /// How a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +131,7 @@ pub struct Session {
     room: Room,
     turn: Turn,
     dialogue: Option<Box<tarpit::Dialogue>>,
+    transcript: Option<Box<Transcript>>,
     held: Vec<u8>,
     /// What of a reply waits for its end; once unpaired, the head of a line that has passed.
     partial_reply: Vec<u8>,
@@ -174,6 +178,7 @@ impl Session {
             room: Room::Enough,
             turn: Turn::Others,
             dialogue: None,
+            transcript: None,
             held: Vec::new(),
             partial_reply: Vec::new(),
         };
@@ -226,6 +231,7 @@ impl Session {
     /// Octets have passed unread.
     pub fn passed(&mut self, from_client: usize, from_server: usize) {
         self.traffic.add(from_client, from_server);
+        self.tell_passed(from_client, from_server);
     }
 
     /// The ledger has listed the client.
@@ -272,8 +278,9 @@ impl Session {
             // One that was cut has told so already.
             effects.notes.push(Note::Closed(verdict));
         }
+        let held = std::mem::take(&mut self.held);
+        self.tell_given_up(&held);
         self.phase = Phase::Closed(verdict);
-        self.held = Vec::new();
         self.partial_reply = Vec::new();
         effects.close = match self.client_side {
             ClientSide::Open if !was_cut => Close::Linger,

@@ -25,38 +25,40 @@ impl Session {
     /// Takes bytes of the server.
     pub fn server_bytes<'a>(&mut self, bytes: &'a [u8]) -> Effects<'a> {
         let mut effects = Effects::default();
+        self.take_server_bytes(bytes, &mut effects);
+        self.tell_arrival(0);
+        effects
+    }
+
+    fn take_server_bytes<'a>(&mut self, bytes: &'a [u8], effects: &mut Effects<'a>) {
         self.traffic.add(0, bytes.len());
         match self.phase {
-            Phase::Closed(_) | Phase::Refused(_, Refusal::Told) => return effects,
-            Phase::Detained(_) => {
-                self.echoed(bytes, &mut effects);
-                return effects;
-            }
+            Phase::Closed(_) | Phase::Refused(_, Refusal::Told) => return,
+            Phase::Detained(_) => return self.echoed(bytes, effects),
             Phase::Refused(verdict, Refusal::Owed) => {
                 if !bytes.is_empty() {
-                    self.tell_refusal(verdict, &mut effects);
+                    self.tell_refusal(verdict, effects);
                 }
-                return effects;
+                return;
             }
             _ => {}
         }
         if self.partial_reply.is_empty() || matches!(self.phase, Phase::Unpaired(_)) {
             let mut passage = Passage::new(bytes);
-            let used = self.read_replies(bytes, &mut passage, &mut effects);
+            let used = self.read_replies(bytes, &mut passage, effects);
             append(&mut effects.to_client, passage.finish());
             self.keep_partial(bytes.get(used..).unwrap_or_default());
         } else {
             let mut all = std::mem::take(&mut self.partial_reply);
             all.extend_from_slice(bytes);
             let mut passage = Passage::new(&all);
-            let used = self.read_replies(&all, &mut passage, &mut effects);
+            let used = self.read_replies(&all, &mut passage, effects);
             let passed = passage.finish().into_owned();
             append(&mut effects.to_client, passed.into());
             self.keep_partial(all.get(used..).unwrap_or_default());
         }
-        self.release(&mut effects);
+        self.release(effects);
         self.tell_share();
-        effects
     }
 
     /// Takes the server's end of stream: what of a reply was waiting goes out with it, and so does
@@ -93,10 +95,12 @@ impl Session {
         loop {
             match self.phase {
                 Phase::Unpaired(_) => {
+                    self.tell_passed(0, bytes.len().saturating_sub(start));
                     self.watch(bytes, start, passage, effects);
                     return bytes.len();
                 }
                 Phase::Opaque(_) => {
+                    self.tell_passed(0, bytes.len().saturating_sub(start));
                     passage.keep(start, bytes.len());
                     return bytes.len();
                 }
@@ -122,6 +126,7 @@ impl Session {
             let fate = match line {
                 Ok(line) if !line.last => {
                     if self.passes_by_line() {
+                        self.tell_reply(bytes.get(start..at).unwrap_or_default());
                         passage.keep(start, at);
                         start = at;
                     }
@@ -129,9 +134,13 @@ impl Session {
                 }
                 Ok(line) => {
                     let reply = bytes.get(start..at).unwrap_or_default();
+                    self.tell_reply(reply);
                     self.answered(line.code, reply, effects)
                 }
-                Err(cause) => self.desync(cause, effects),
+                Err(cause) => {
+                    self.tell_passed(0, at - start);
+                    self.desync(cause, effects)
+                }
             };
             self.carry_out(fate, (start, at), passage, effects);
             start = at;
@@ -160,17 +169,27 @@ impl Session {
     ) {
         match fate {
             Fate::Pass => passage.keep(from, to),
-            Fate::Rewrite(reply) => passage.put(&reply),
-            Fate::LastWord(verdict) => passage.put(&self.close(verdict, effects)),
+            Fate::Rewrite(reply) => self.say(&reply, passage),
+            Fate::LastWord(verdict) => {
+                let word = self.close(verdict, effects);
+                self.say(&word, passage);
+            }
             Fate::PassThenLastWord(verdict) => {
                 passage.keep(from, to);
-                passage.put(&self.close(verdict, effects));
+                let word = self.close(verdict, effects);
+                self.say(&word, passage);
             }
             Fate::Opaque(cause) => {
                 passage.keep(from, to);
                 self.become_opaque(cause, effects);
             }
         }
+    }
+
+    /// Words of the guard's own.
+    pub(super) fn say(&mut self, words: &[u8], passage: &mut Passage<'_>) {
+        self.transcribed(|transcript| transcript.guard(words));
+        passage.put(words);
     }
 
     /// Whether the lines of the reply under way can pass before its last one is in: those of a

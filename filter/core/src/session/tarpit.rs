@@ -6,7 +6,7 @@
 use super::effects::{Close, Effects, Note};
 use super::{Door, Phase, Session};
 use crate::policy::Rule;
-use crate::smtp::{Command, Verb};
+use crate::smtp::{Command, LineEnd, Verb};
 use std::collections::VecDeque;
 
 /// Answers that wait to be given; a client that sends more commands ahead is not read from.
@@ -169,9 +169,14 @@ impl Session {
             dialogue.line.extend(head.iter().take(room));
             rest = tail.get(1..).unwrap_or_default();
             if end.is_some() {
-                let line = std::mem::take(&mut dialogue.line);
-                let answer = Answer::to(&Command::parse(line.trim_ascii_end()));
+                let mut line = std::mem::take(&mut dialogue.line);
+                line.push(b'\n');
+                let command = Command::parse(line.trim_ascii_end());
+                let answer = Answer::to(&command);
                 dialogue.answers.push_back(answer);
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.command(&line, &command, LineEnd::Crlf);
+                }
                 self.counts.tried += u32::from(answer == Answer::Recipient);
             }
         }
@@ -193,6 +198,13 @@ impl Session {
         if dialogue.stage == Stage::Opening {
             dialogue.stage = Stage::Greeted;
         }
+        self.transcribed(|transcript| transcript.guard(&effects.to_client));
+    }
+
+    /// Octets of a line whose end is still to come.
+    pub(super) fn waits_in_dialogue(&self) -> usize {
+        let dialogue = self.dialogue.as_ref();
+        dialogue.map_or(0, |dialogue| dialogue.line.len())
     }
 
     /// Milliseconds for which the client's commands wait, by its score; none in the middle of a

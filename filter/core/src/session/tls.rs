@@ -177,8 +177,12 @@ impl Session {
         let mut effects = Effects::default();
         effects.commands.count(command.verb);
         self.traffic.add(bytes.len(), 0);
+        self.tell_command(bytes, &command, LineEnd::Crlf);
+        self.tell_arrival(bytes.len());
         self.agree(&mut effects);
-        effects.to_client = TlsReply::Ready.line().as_bytes().into();
+        let ready = TlsReply::Ready.line().as_bytes();
+        self.transcribed(|transcript| transcript.guard(ready));
+        effects.to_client = ready.into();
         Some(effects)
     }
 

@@ -42,7 +42,8 @@ impl Session {
                 let rule = self.rejection_met(Row::Lost, of_session);
                 let verdict = rule.and_then(|rule| self.judge(rule, &mut effects.notes));
                 if let Some(verdict) = self.condemned.or(verdict) {
-                    passage.put(&self.close(verdict, effects));
+                    let word = self.close(verdict, effects);
+                    self.say(&word, passage);
                     return;
                 }
             }

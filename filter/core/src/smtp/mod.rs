@@ -17,4 +17,4 @@ pub use line::{Framed, LineEnd, frame};
 pub use place::{Answer, Hello, Place, ReplyQueue, TlsReply};
 pub use recipient::{Recipient, certain_mailbox};
 pub use reply::{EnhancedCode, InvalidReply, ReplyCode, ReplyLine, contains_ignoring_case};
-pub use tracker::{Clarity, Doubt, Tracker, Unit};
+pub use tracker::{Clarity, Doubt, Payload, Tracker, Unit};

@@ -49,6 +49,19 @@ pub enum Unit<'a> {
     Partial,
 }
 
+/// What bytes are that carry no command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// A message behind DATA.
+    Body,
+    /// A chunk.
+    Chunk,
+    /// A line of an AUTH exchange.
+    Auth,
+    /// The rest of an over-long line.
+    LongLine,
+}
+
 /// Why it is not clear yet how the next client bytes are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
@@ -137,6 +150,18 @@ impl Tracker {
                 len,
                 end,
             },
+        }
+    }
+
+    /// What the next client bytes are, if they carry no command.
+    #[must_use]
+    pub fn payload(&self) -> Option<Payload> {
+        match self.client {
+            Client::Commands => None,
+            Client::Body(_) => Some(Payload::Body),
+            Client::Chunk { .. } => Some(Payload::Chunk),
+            Client::AuthLine => Some(Payload::Auth),
+            Client::LongLine => Some(Payload::LongLine),
         }
     }
 

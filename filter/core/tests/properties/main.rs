@@ -7,6 +7,7 @@
 
 mod dialogue;
 mod relay;
+mod secrets;
 mod tls;
 
 use dialogue::{attack, honest};
@@ -154,6 +155,22 @@ proptest! {
             text(&gate.server_read),
             said + "NOOP\r\nEHLO b.test\r\n"
         );
+    }
+
+    /// A password that a client says by AUTH, cut and pipelined as it may be, before a server that
+    /// may repeat it, stands in no note, record or transcript: not as it is, and not in base64.
+    #[test]
+    fn no_password_is_written_down(
+        mechanism in secrets::mechanism(),
+        attitude in secrets::attitude(),
+        password in "[A-Za-z0-9#+/!]{9,40}",
+        cuts in prop::collection::vec(1usize..40, 1..20),
+        pipelined in any::<bool>(),
+    ) {
+        let written = secrets::written(mechanism, attitude, &password, &cuts, pipelined);
+        for trace in secrets::traces(mechanism, &password) {
+            prop_assert!(!written.contains(&trace), "{} in {}", trace, written);
+        }
     }
 
     /// Any bytes in any order: no panic, bounded memory, and nothing invented towards the server.

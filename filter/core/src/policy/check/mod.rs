@@ -25,6 +25,25 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         ("reset.min_rejected", reset.min_rejected, 1, 1000),
         ("observe.percent", config.observe.percent, 0, 100),
         ("record.percent", config.record.percent, 0, 100),
+        ("transcripts.percent", config.transcripts.percent, 0, 100),
+        (
+            "transcripts.after_rejections",
+            given(config.transcripts.after_rejections),
+            1,
+            1000,
+        ),
+        (
+            "transcripts.max_bytes",
+            config.transcripts.max_bytes,
+            1024,
+            1_048_576,
+        ),
+        (
+            "transcripts.max_worker_bytes",
+            config.transcripts.max_worker_bytes,
+            65536,
+            1 << 30,
+        ),
         ("close.linger_ms", config.close.linger_ms, 0, 5000),
         ("limits.command_line", limits.command_line, 512, 65536),
         ("limits.reply", limits.reply, 512, 65536),
@@ -71,6 +90,12 @@ pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
         100_000,
         "networks",
         config.listed.networks.len(),
+    );
+    at_most(
+        "transcripts.networks",
+        1000,
+        "networks",
+        config.transcripts.networks.len(),
     );
     if let Some(version) = &config.version {
         let good =

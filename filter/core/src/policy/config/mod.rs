@@ -17,7 +17,7 @@ pub use memory::{
     TarpitConfig, TrapsConfig, UnknownConfig,
 };
 pub(super) use read::read;
-pub use watching::{ObserveConfig, RecordConfig, RecordMode};
+pub use watching::{ObserveConfig, RecordConfig, RecordMode, TranscriptMode, TranscriptsConfig};
 
 section! {
 /// What Portcullis does with the sessions of one listener.
@@ -32,6 +32,8 @@ pub struct Config {
     pub observe: ObserveConfig,
     /// Which sessions are recorded in the access log.
     pub record: RecordConfig,
+    /// Which sessions are written down in the access log, word for word.
+    pub transcripts: TranscriptsConfig,
     /// Rejected recipients.
     pub rcpt: RcptConfig,
     /// RSET and its like.

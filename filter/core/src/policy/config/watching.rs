@@ -1,4 +1,4 @@
-//! What is recorded, and what is only recorded.
+//! What is recorded, what is only recorded, and what is written down.
 
 section! {
 /// What is only recorded while all else is carried out: a policy is tried so, a rule or a few
@@ -46,5 +46,56 @@ pub enum RecordMode {
     ActedOn = "acted-on",
     /// None.
     Off = "off",
+}
+}
+
+section! {
+/// Which sessions are written down in the access log: what both sides said and when, without
+/// messages and secrets, to be read and replayed.
+pub struct TranscriptsConfig {
+    /// Which ones.
+    pub sessions: TranscriptMode,
+    /// With `"chosen"`: those with so many rejected recipients, with what came before: 1 to 1000,
+    /// null for none.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
+    pub after_rejections: Option<u32>,
+    /// With `"chosen"`: all of clients in these networks (CIDR). At most 1000.
+    pub networks: Vec<String>,
+    /// With `"chosen"`: so many of a hundred of the others: 0 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
+    pub percent: u32,
+    /// Octets kept of one session; what is beyond is only counted: 1024 to 1048576.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1024, max = 1_048_576)))]
+    pub max_bytes: u32,
+    /// Octets kept of all sessions of one worker at once; beyond them, transcripts are shortened or
+    /// dropped: 65536 to 1073741824.
+    #[cfg_attr(feature = "schema", schemars(range(min = 65536, max = 1_073_741_824)))]
+    pub max_worker_bytes: u32,
+}
+}
+
+impl Default for TranscriptsConfig {
+    fn default() -> Self {
+        Self {
+            sessions: TranscriptMode::default(),
+            after_rejections: Some(1),
+            networks: Vec::new(),
+            percent: 0,
+            max_bytes: 16384,
+            max_worker_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+choice! {
+/// Which sessions are written down.
+pub enum TranscriptMode {
+    /// None.
+    #[default]
+    Off = "off",
+    /// Those that `after_rejections`, `networks` or `percent` choose.
+    Chosen = "chosen",
+    /// Every one.
+    All = "all",
 }
 }

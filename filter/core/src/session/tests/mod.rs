@@ -12,6 +12,7 @@ mod rules;
 mod standing;
 mod tarpit;
 mod tls;
+mod transcripts;
 mod turns;
 mod unread;
 
