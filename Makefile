@@ -215,6 +215,11 @@ soak-starttls: wasm starttls build setup-envoy setup-tls ## 10,000 sessions by S
 instructions: wasm ## what the filter costs: wasm instructions, octets of a session
 	@$(WHERE) cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test instructions -- --nocapture
 
+##= BAR_RECORDS_ARGS=: bar-records: its flags, such as --rounds 15
+.PHONY: bar-records
+bar-records: wasm build setup-envoy ## records and transcripts of all sessions: 10 % of Envoy's CPU at most
+	@$(WHERE) '$(TARGET)/debug/portcullis-bar-records' $(BAR_RECORDS_ARGS)
+
 .PHONY: wasm-check
 wasm-check: wasm ## size, imports, exports and freshness of the .wasm
 	@PORTCULLIS_WASM='$(PORTCULLIS_WASM)' cargo test --quiet $(CARGO_FLAGS) $(NATIVE) --test wasm_artifact

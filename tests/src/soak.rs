@@ -1,4 +1,4 @@
-//! Many sessions under TLS: whether all of them succeed, what one costs Envoy, and whether memory
+//! Many sessions, under TLS or not: whether all of them succeed, what one costs Envoy, and whether memory
 //! grows with them.
 
 use std::{
@@ -25,6 +25,8 @@ use crate::{
 /// When a session's TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
+    /// Never.
+    Never,
     /// When the client asks for it by STARTTLS.
     StartTls,
     /// With the connection.
@@ -70,7 +72,7 @@ pub struct Plan {
     pub message: Message,
 }
 
-/// One whole session: a message for a known recipient under TLS.
+/// One whole session: a message for a known recipient.
 ///
 /// # Errors
 /// [`Error::Smtp`] at the first step that fails.
@@ -85,6 +87,11 @@ pub fn session(from: IpAddr, plan: Plan, tls: &TlsClient) -> Result<(), Error> {
                 expect(250, client.command("NOOP")?)?;
                 expect(250, client.command("NOOP")?)?;
             }
+            client
+        }
+        Begin::Never => {
+            let mut client = client;
+            expect(220, client.reply()?)?;
             client
         }
         Begin::StartTls => {
@@ -200,6 +207,13 @@ impl Usage {
 fn cpu_time(id: u32) -> Option<f64> {
     let clock: ClockId = clock_getcpuclockid(Pid::from_raw(id.try_into().ok()?)).ok()?;
     Some(Duration::from(clock.now().ok()?).as_secs_f64())
+}
+
+/// The one in the middle.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// How steeply `values`, one a step, rise: the slope of the straight line that fits best.

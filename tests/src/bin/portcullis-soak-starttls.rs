@@ -9,7 +9,7 @@ use portcullis_tests::{
     envoy::{ClientTls, Envoy, EnvoyConfig, Guard},
     host_sim::{HostSim, Mta},
     paths,
-    soak::{Begin, Message, Plan, Usage, sessions, slope},
+    soak::{Begin, Message, Plan, Usage, median, sessions, slope},
     tls::{Certificate, Key},
 };
 
@@ -62,6 +62,7 @@ impl Side {
     fn start(begin: Begin, key: Key, mta: &HostSim) -> Result<Self> {
         let certificate = Certificate::temporary_of(key)?;
         let tls = match begin {
+            Begin::Never => ClientTls::None,
             Begin::StartTls => ClientTls::StartTls {
                 module: paths::starttls()?,
                 certificate,
@@ -120,11 +121,6 @@ impl Side {
 
 fn sessions_of(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX).max(1))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Whether a session by STARTTLS costs too much, or fails.
