@@ -14,7 +14,6 @@
 
 use super::item::{self, Fill, Item};
 use super::{Shortened, Transcript};
-use std::fmt::Write as _;
 
 /// The text is no longer than so many times what was kept: octets that are no text take four.
 const LONGEST: usize = 5;
@@ -40,7 +39,9 @@ impl Transcript {
         }
         let mut text = String::with_capacity(self.items.len() + 512);
         let mut header = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name}: {value}");
+            for part in [name, ": ", value, "\n"] {
+                text.push_str(part);
+            }
         };
         header("client", frame.client);
         for (name, value) in [("local", frame.local), ("upstream", frame.upstream)] {
@@ -167,12 +168,11 @@ impl Writer<'_> {
     }
 
     fn begin(&mut self, rest: &str) {
-        let _ = write!(
-            self.text,
-            "{}.{:06} {rest}",
-            self.at / 1_000_000,
-            self.at % 1_000_000
-        );
+        number(&mut self.text, self.at / 1_000_000, 1);
+        self.text.push('.');
+        number(&mut self.text, self.at % 1_000_000, 6);
+        self.text.push(' ');
+        self.text.push_str(rest);
     }
 
     fn arrival(&mut self, octets: u64) {
@@ -237,7 +237,11 @@ impl<'a> Lines<'a> {
                     (Fill::Body, 1) => Fill::Text,
                     (kind, _) => *kind,
                 };
-                let _ = write!(self.text, "\\{{{octets} {}}}", kind.name());
+                self.text.push_str("\\{");
+                number(self.text, *octets, 1);
+                self.text.push(' ');
+                self.text.push_str(kind.name());
+                self.text.push('}');
             }
             Item::Timed { .. } => {}
         }
@@ -283,33 +287,62 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// A number with so many digits at least. The standard formatter takes several times as long, and
+/// each line has a time.
+fn number(text: &mut String, number: u64, digits: usize) {
+    let mut buffer = [b'0'; 20];
+    let mut left = number;
+    let mut count = 0;
+    for place in buffer.iter_mut().rev() {
+        if left == 0 {
+            break;
+        }
+        *place = b'0' + u8::try_from(left % 10).unwrap_or_default();
+        left /= 10;
+        count += 1;
+    }
+    let first = buffer.len() - count.max(digits).min(buffer.len());
+    let digits = buffer.get(first..).unwrap_or_default();
+    text.push_str(std::str::from_utf8(digits).unwrap_or_default());
+}
+
 /// Octets as a scenario writes them.
 fn escape(text: &mut String, bytes: &[u8]) {
-    for octet in bytes {
-        match octet {
-            b'\\' => text.push_str("\\\\"),
-            b'\r' => text.push_str("\\r"),
-            b'\n' => text.push_str("\\n"),
-            b' '..=b'~' => text.push(char::from(*octet)),
-            other => {
-                let _ = write!(text, "\\x{other:02x}");
-            }
-        }
-    }
+    escape_but(text, bytes, |octet| matches!(octet, b' '..=b'~'));
 }
 
 /// The same of a value that is no text, with its line's end.
 fn octets_of(text: &mut String, bytes: &[u8]) {
-    for octet in bytes {
+    escape_but(text, bytes, |octet| matches!(octet, b'!'..=b'~'));
+    text.push('\n');
+}
+
+/// Octets with escapes for all that are not `plain`, as many at once as can be.
+fn escape_but(text: &mut String, bytes: &[u8], plain: impl Fn(u8) -> bool) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut rest = bytes;
+    loop {
+        let special = |octet: &u8| *octet == b'\\' || !plain(*octet);
+        let end = rest.iter().position(special).unwrap_or(rest.len());
+        let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, b""));
+        text.push_str(std::str::from_utf8(run).unwrap_or_default());
+        let Some((octet, behind)) = behind.split_first() else {
+            return;
+        };
+        rest = behind;
         match octet {
             b'\\' => text.push_str("\\\\"),
-            b'!'..=b'~' => text.push(char::from(*octet)),
+            b'\r' => text.push_str("\\r"),
+            b'\n' => text.push_str("\\n"),
             other => {
-                let _ = write!(text, "\\x{other:02x}");
+                text.push_str("\\x");
+                for digit in [other >> 4, other & 15] {
+                    let digit = DIGITS.get(usize::from(digit)).copied();
+                    text.push(char::from(digit.unwrap_or(b'0')));
+                }
             }
         }
     }
-    text.push('\n');
 }
 
 /// Microseconds since the Unix epoch as RFC 3339 writes them, in UTC.
@@ -342,6 +375,21 @@ mod tests {
     use super::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn numbers_have_their_digits() {
+        for (value, digits, expected) in [
+            (0, 1, "0"),
+            (0, 6, "000000"),
+            (1203, 6, "001203"),
+            (1_234_567, 6, "1234567"),
+            (u64::MAX, 1, "18446744073709551615"),
+        ] {
+            let mut text = String::new();
+            number(&mut text, value, digits);
+            assert_eq!(text, expected);
+        }
+    }
 
     #[test]
     fn moments_are_those_of_the_calendar() {
