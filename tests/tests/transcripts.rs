@@ -95,5 +95,54 @@ fn sessions_of_the_demo_replay_to_their_verdicts() -> Result<()> {
     let scenario = refused.checked("portcullis", &fields.fields);
     let report = play(&scenario, &module, &options)?;
     ensure!(report.failure.is_none(), "{:#?}", report.failure);
+    by_command_line(&directory, refused)
+}
+
+/// The same log by the program.
+fn by_command_line(directory: &TempDir, refused: &Transcript) -> Result<()> {
+    let log = directory.path().join("access.log");
+    let run = |arguments: &[&str]| -> Result<String> {
+        let mut command = Command::new(paths::host_sim()?);
+        command.arg("transcripts").arg("-").args(arguments);
+        let output = command.stdin(File::open(&log)?).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?}: {errors}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let client = refused.scenario.client.ip().to_string();
+    let chosen = ["--client", &client, "--verdict", "refuse"];
+    let listed = run(&chosen)?;
+    ensure!(listed.contains(&format!("{client}:")), "{listed}");
+    ensure!(!listed.contains("close"), "{listed}");
+    let printed = run(&[&chosen[..], &["--print"]].concat())?;
+    ensure!(printed.contains("client ← guard   421 4.7.1 "), "{printed}");
+    let folder = directory.path().join("sessions");
+    let folder = folder.to_string_lossy();
+    let written = run(&[&chosen[..], &["--out", &folder]].concat())?;
+    let policy = directory.path().join("policy.json");
+    std::fs::write(&policy, POLICY)?;
+    // The scenarios are played as any other.
+    let output = Command::new(paths::host_sim()?)
+        .arg("replay")
+        .args(written.lines())
+        .args(["--echo-cluster", REFUSALS, "--policy"])
+        .arg(&policy)
+        .arg("--wasm")
+        .arg(paths::wasm()?)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{said}");
+    let replayed = run(&[
+        "--replay",
+        &paths::wasm()?.to_string_lossy(),
+        "--policy",
+        &policy.to_string_lossy(),
+        "--echo-cluster",
+        REFUSALS,
+    ])?;
+    ensure!(
+        replayed.contains("sessions have the same verdict"),
+        "{replayed}"
+    );
     Ok(())
 }

@@ -1,0 +1,150 @@
+//! Transcripts in the simulator: secrets stay out of all that the filter writes, under any
+//! segmentation, and memory keeps its bounds.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis_host_sim::{ConnId, FilterModule, HostError, LogLevel, Simulator, for_seeds};
+use portcullis_tests::paths;
+use serde_json::Value;
+
+const PASSWORD: &str = "correct-horse-battery";
+
+fn client(number: usize) -> SocketAddr {
+    let [_, _, high, low] = u32::try_from(number).unwrap_or_default().to_be_bytes();
+    SocketAddr::from(([198, 18, high, low], 40_000))
+}
+
+fn server() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 25], 25))
+}
+
+/// What the filter wrote down of a session that is over.
+fn transcript(sim: &Simulator, conn: ConnId) -> Result<Option<String>> {
+    let properties = &sim.summary(conn).context("it is not over")?.properties;
+    let Some(member) = properties.get("portcullis_transcript") else {
+        return Ok(None);
+    };
+    let object = format!("{{\"before\":0{}}}", std::str::from_utf8(member)?);
+    let object: BTreeMap<String, Value> = serde_json::from_str(&object)?;
+    let text = object.get("transcript").and_then(Value::as_str);
+    Ok(Some(text.context("no text")?.to_owned()))
+}
+
+/// A session in which the client tells its password, the server answering in between.
+fn tell(sim: &mut Simulator, lines: &[(String, &str)]) -> ConnId {
+    let conn = sim.open(client(7), server());
+    let quiet = Duration::from_secs(1);
+    let turn = |sim: &mut Simulator, said: &str, answer: &str| {
+        sim.client_write(conn, said.as_bytes());
+        let _ = sim.advance_until_quiet(quiet);
+        sim.server_write(conn, answer.as_bytes());
+        let _ = sim.advance_until_quiet(quiet);
+    };
+    turn(sim, "", "220 mx.example.test ESMTP\r\n");
+    turn(sim, "EHLO a.test\r\n", "250-mx\r\n250 AUTH PLAIN LOGIN\r\n");
+    for (said, answer) in lines {
+        turn(sim, said, answer);
+    }
+    sim.client_half_close(conn);
+    let _ = sim.advance_until_quiet(quiet);
+    sim.server_half_close(conn);
+    let _ = sim.advance_until_quiet(quiet);
+    conn
+}
+
+#[test]
+fn passwords_stay_out_of_logs_records_and_transcripts() -> Result<()> {
+    let module = FilterModule::from_file(&paths::wasm()?)?;
+    let coded = |text: &str| STANDARD.encode(text);
+    let plain = coded(&format!("\0user\0{PASSWORD}"));
+    let alone = coded(PASSWORD);
+    let failed = format!("535 5.7.8 {plain} {alone} failed\r\n");
+    let dialogues = [
+        vec![(format!("AUTH PLAIN {plain}\r\n"), failed.as_str())],
+        vec![
+            ("AUTH LOGIN\r\n".to_owned(), "334 VXNlcm5hbWU6\r\n"),
+            ("dXNlcg==\r\n".to_owned(), "334 UGFzc3dvcmQ6\r\n"),
+            (format!("{alone}\r\n"), "235 2.7.0 ok\r\n"),
+        ],
+        // Not waited for, and in the wrong place.
+        vec![
+            (format!("AUTH PLAIN\r\n{plain}\r\n"), "502 5.5.1 AUTH?\r\n"),
+            (format!("AUHT PLAIN {plain}\r\n"), failed.as_str()),
+            (String::new(), failed.as_str()),
+        ],
+    ];
+    for_seeds(0..20, |seed| {
+        for dialogue in &dialogues {
+            let mut sim = Simulator::builder_for(&module)
+                .plugin_config(r#"{"transcripts": {"sessions": "all"}}"#)
+                .log_level(LogLevel::Trace)
+                .segments(1..=30)
+                .seed(seed)
+                .build()?;
+            let conn = tell(&mut sim, dialogue);
+            let told = transcript(&sim, conn).ok().flatten();
+            assert!(told.is_some_and(|told| told.contains(" secret}")));
+            let logs: Vec<_> = sim.logs().iter().map(|line| line.text.clone()).collect();
+            let summary = sim.summary(conn).map(|summary| &summary.properties);
+            let values = summary.into_iter().flat_map(BTreeMap::values);
+            let values = values.map(|value| String::from_utf8_lossy(value).into_owned());
+            let written = values.chain(logs).collect::<String>();
+            for secret in [PASSWORD, plain.as_str(), alone.as_str(), "BhdHRlcn"] {
+                assert!(!written.contains(secret), "{secret} in {written}");
+            }
+        }
+        Ok::<(), HostError>(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn a_workers_memory_for_them_is_bounded() -> Result<()> {
+    let module = FilterModule::from_file(&paths::wasm()?)?;
+    let mut sim = Simulator::builder_for(&module)
+        .plugin_config(
+            r#"{"mode": "observe", "transcripts": {"sessions": "all", "max_worker_bytes": 65536}}"#,
+        )
+        .build()?;
+    // All at once, each with up to a kilobyte to tell.
+    let conns: Vec<ConnId> = (0..200)
+        .map(|number| {
+            let conn = sim.open(client(number), server());
+            sim.server_write(conn, b"220 mx\r\n");
+            sim.client_write(conn, b"EHLO a.test\r\n");
+            sim.server_write(conn, b"250 mx\r\n");
+            for turn in 0..number % 20 {
+                let command = format!("MAIL FROM:<{turn}@{}.test>\r\n", "a".repeat(30));
+                sim.client_write(conn, command.as_bytes());
+                sim.server_write(conn, b"250 ok\r\n");
+            }
+            conn
+        })
+        .collect();
+    for conn in &conns {
+        sim.client_abort(*conn);
+    }
+    let count = |sim: &Simulator, how: &str| {
+        let name = format!("portcullis_transcripts_total;how={how}");
+        sim.metrics().get(&name).copied().unwrap_or_default()
+    };
+    let counts = ["whole", "shortened", "dropped"].map(|how| count(&sim, how));
+    assert_eq!(counts.iter().sum::<u64>(), 200, "{counts:?}");
+    ensure!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    let mut kept = 0;
+    for conn in &conns {
+        if let Some(text) = transcript(&sim, *conn)? {
+            let is_told = text.contains("x-shortened: ") && text.contains("max_worker_bytes");
+            kept += u64::from(is_told);
+        }
+    }
+    assert_eq!(kept, counts[1], "each that was shortened says so");
+    // What they had is free again.
+    let conn = sim.open(client(1000), server());
+    sim.server_write(conn, b"220 mx\r\n");
+    sim.client_abort(conn);
+    assert_eq!(count(&sim, "whole"), counts[0] + 1);
+    Ok(())
+}
