@@ -89,9 +89,9 @@ impl Options {
         }
         attack::Size {
             rounds: rounds.unwrap_or(5),
-            bots: 800,
+            bots: 400,
             connections: 20,
-            at_once: 2000,
+            at_once: 1000,
             lasts: Duration::from_secs(30),
             honest: 20.0,
         }
