@@ -20,7 +20,7 @@ const REFUSALS: &str = "portcullis_refusals";
 /// The demo's attack, small, before real Envoy; its access log.
 fn demo(directory: &TempDir) -> Result<Vec<Transcript>> {
     let log = directory.path().join("access.log");
-    let sizes = "--bots 20 --sessions 10 --honest 20 --transcripts";
+    let sizes = "--bots 20 --sessions 10 --honest 20 --at-once 40 --transcripts";
     let output = Command::new(env!("CARGO_BIN_EXE_portcullis-demo"))
         .args(sizes.split(' '))
         .arg(&log)
