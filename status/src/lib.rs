@@ -1,9 +1,9 @@
 //! A page that shows what a running guard does, for those who have no dashboards.
 //!
 //! It stands beside the guard and changes nothing there. Sessions, rates and rules come
-//! from Envoy's `/stats/prometheus` ([`metrics`]); who is listed, and the last verdicts,
-//! stand in no metric, so they come from the records in the access log ([`log`]). Both end
-//! up on one [`board`], which a small [`server`] shows to browsers.
+//! from Envoy's `/stats/prometheus` (`metrics`); who is listed, and the last verdicts,
+//! stand in no metric, so they come from the records in the access log (`log`). Both end
+//! up on one `board`, which a small `server` shows to browsers.
 //!
 //! Everything is bounded: the octets of an answer and of a line, the clients listed, the
 //! verdicts and readings kept, the connections served at once.
