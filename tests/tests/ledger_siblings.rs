@@ -98,7 +98,10 @@ impl Doing {
 struct Ended {
     doing: Doing,
     read: String,
+    /// Since the reply that told of the listing was read.
     after: Duration,
+    /// Since the command that led to it was sent, which is before the guard began to wait.
+    asked: Duration,
 }
 
 /// Gets a client with 22 sessions listed; how each of them ended, and when after the reply that
@@ -121,14 +124,19 @@ fn list_with_siblings(patient: &Patient, from: IpAddr) -> Result<Vec<Ended>> {
             })
         })
         .collect();
+    let asked = Instant::now();
     let told = crossing.command(TRAP)?;
     let begun = Instant::now();
     patient.server.release();
     ensure!(told.starts_with("421 "), "{told:?}");
     let ended = readers.into_iter().map(|reader| {
         let (doing, read, at) = reader.join().ok().context("a reader panicked")??;
-        let after = at.saturating_duration_since(begun);
-        Ok(Ended { doing, read, after })
+        Ok(Ended {
+            doing,
+            read,
+            after: at.saturating_duration_since(begun),
+            asked: at.saturating_duration_since(asked),
+        })
     });
     ended.collect()
 }
@@ -143,12 +151,15 @@ fn is_last_word(read: &str) -> bool {
 const WAITED: Duration = Duration::from_millis(10);
 
 fn check_words(ended: &[Ended]) -> Result<()> {
-    for Ended { doing, read, after } in ended {
+    for ended in ended {
+        let Ended {
+            doing, read, asked, ..
+        } = ended;
         let right = match doing {
             Doing::Idle | Doing::Message => read.is_empty(),
-            Doing::Owed | Doing::Held => is_last_word(read) || read.is_empty() && *after >= WAITED,
+            Doing::Owed | Doing::Held => is_last_word(read) || read.is_empty() && *asked >= WAITED,
         };
-        ensure!(right, "{doing:?} read {read:?} after {after:?}");
+        ensure!(right, "{doing:?} read {read:?} after {asked:?}");
     }
     Ok(())
 }
