@@ -119,8 +119,12 @@ impl Metrics {
 
     /// Keeps commands in mind, to be counted with others.
     pub(crate) fn keep_commands(&mut self, commands: &Commands) {
-        for (kept, new) in self.commands.0.iter_mut().zip(commands.0) {
-            *kept = kept.saturating_add(new);
+        // Nearly every callback has read none.
+        if *commands == Commands::default() {
+            return;
+        }
+        for (kept, new) in self.commands.0.iter_mut().zip(&commands.0) {
+            *kept = kept.saturating_add(*new);
         }
     }
 

@@ -222,10 +222,10 @@ impl Account {
         }
     }
 
-    /// Whether there is nothing to tell, and no session waits for its turn.
+    /// Whether what there is to tell can wait, and no session waits for its turn.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.waiting.get() == 0 && self.news.get() == News::default()
+        self.waiting.get() == 0 && !self.has_urgent_news()
     }
 
     /// Whether what there is to tell cannot wait until the client's last session is over: all but

@@ -55,8 +55,8 @@ impl Session {
         self.lacks_room() && self.tracker.owed().is_empty()
     }
 
-    /// Whether the session's account has nothing to tell, and nobody waits for what is in it: as
-    /// after nearly every input.
+    /// Whether the session's account has nothing to tell that cannot wait, and nobody waits for what
+    /// is in it: as after nearly every input.
     #[must_use]
     pub fn leaves_account_as_it_is(&self) -> bool {
         let account = self.account.as_ref();
