@@ -87,14 +87,15 @@ impl StreamContext for Stream {
         if end && self.ended == Ended::Proxy {
             self.ended = Ended::Client;
         }
+        let connection = self.connection.as_deref();
+        if !end && connection.is_some_and(|connection| connection.client_passes(size)) {
+            return Action::Continue;
+        }
         let Some(connection) = self.readable() else {
             self.passed(size, 0);
             self.tell_end(end, true);
             return Action::Continue;
         };
-        if !end && connection.client_passes(size) {
-            return Action::Continue;
-        }
         let done = connection.client_data(end);
         self.tell_end(end, true);
         match done {

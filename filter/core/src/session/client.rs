@@ -37,9 +37,14 @@ impl Session {
     }
 
     /// Takes so many octets of the client, if all of them pass whatever they are: then they need
-    /// not be read. That is so within a chunk (RFC 3030), whose size was told before.
+    /// not be read. That is so within a chunk (RFC 3030), whose size was told before, and once
+    /// nothing is read any more.
     #[must_use]
     pub fn client_passes(&mut self, octets: usize) -> bool {
+        if self.is_opaque() {
+            self.passed(octets, 0);
+            return true;
+        }
         let passes = self.is_read() && self.held.is_empty() && self.tracker.take_chunk(octets);
         if passes {
             self.traffic.add(octets, 0);
