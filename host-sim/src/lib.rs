@@ -94,6 +94,7 @@ pub mod mta;
 mod observe;
 mod plugin;
 pub mod report;
+mod resolver;
 pub mod scenario;
 mod seeds;
 pub mod serve;

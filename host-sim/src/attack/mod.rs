@@ -7,6 +7,7 @@
 //! only what any host sees is counted, and the fields of its record that
 //! [`RecordFields`] names.
 
+mod blacklists;
 mod bot;
 mod clients;
 mod dialogue;
@@ -14,7 +15,6 @@ mod honest;
 mod names;
 mod plan;
 mod reply;
-mod resolver;
 mod schedule;
 mod serial;
 mod series;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::blacklists::Blacklists;
 use super::bot::Bot;
 use super::clients;
 use super::honest::{Kind, Letter, Visit};
 use super::names::{self, DOMAIN};
 use super::plan::Plan;
-use super::resolver;
 use super::schedule::{Schedule, Slot, Task};
 use super::series::Sample;
 use super::session::{Role, Session};
@@ -21,6 +21,7 @@ use super::tally::{Performance, RecordFields, Tally};
 use crate::error::HostError;
 use crate::mta::{Mailboxes, SimulatedMta, Stats};
 use crate::observe::{ConnId, LogLevel};
+use crate::resolver::resolver;
 use crate::simulator::Simulator;
 
 use super::Guard;
@@ -80,7 +81,7 @@ impl<'a> Stage<'a> {
         }
         for name in &guard.dns_clusters {
             let asked = Arc::clone(&dns_questions);
-            builder = builder.cluster(name, resolver::blacklists(plan, asked));
+            builder = builder.cluster(name, resolver(Blacklists::of(plan, asked)));
         }
         let mut stage = Self {
             plan,

@@ -55,6 +55,10 @@ pub(super) struct Transcripts {
     /// line first; may be given more than once.
     #[arg(long, value_name = "NAME", requires = "replay")]
     echo_cluster: Vec<String>,
+    /// A cluster that answers DNS-over-HTTPS for blacklists, which have the clients
+    /// that they had then; may be given more than once.
+    #[arg(long, value_name = "NAME", default_value = "dnsbl")]
+    dns_cluster: Vec<String>,
     #[command(flatten)]
     record: Record,
     #[command(flatten)]
@@ -161,7 +165,7 @@ impl Transcripts {
             module: FilterModule::from_file(wasm)?,
             policy: policy.transpose()?.unwrap_or_else(|| b"{}".to_vec()),
             echo_clusters: self.echo_cluster.clone(),
-            dns_clusters: Vec::new(),
+            dns_clusters: self.dns_cluster.clone(),
         };
         let fields = self.record.fields();
         let replay = Replay {

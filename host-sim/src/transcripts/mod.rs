@@ -3,6 +3,8 @@
 //! A line of the log is a JSON object. `transcript` in it is the session as a
 //! [scenario](crate::scenario), and one of its other fields, an object, the filter's record.
 
+mod blacklists;
+mod carrier;
 mod log;
 mod recorded;
 mod replay;

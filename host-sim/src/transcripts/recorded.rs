@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::scenario::{Action, Scenario, Side};
+use super::Transcript;
+use super::carrier::is_answered_here;
+use crate::scenario::{Action, Side};
 use crate::whatif::units::{Replies, Unit, Units};
 
 /// Something that happens in a session, besides what the server says.
@@ -45,15 +47,22 @@ pub(super) struct Reply {
 const OK: &[u8] = b"250 2.0.0 Ok\r\n";
 
 impl Recorded {
-    pub(super) fn of(scenario: &Scenario) -> Self {
+    pub(super) fn of(transcript: &Transcript) -> Self {
         let mut writer = Writer::default();
+        let scenario = &transcript.scenario;
+        let answered = answered(&transcript.text);
         let known = scenario.known();
         let known = known.map(|(key, value)| (key.to_owned(), value.to_vec()));
         writer.recorded.known.extend(known);
         for step in scenario.steps.iter().skip(writer.recorded.known.len()) {
             writer.at = step.at.map_or(writer.at, |at| at.max(writer.at));
             match &step.action {
-                Action::Write(Side::Client, segment) => writer.client(segment.bytes()),
+                Action::Write(Side::Client, segment) => {
+                    writer.client(segment.bytes());
+                    if answered.contains(&step.line) {
+                        writer.unanswered.pop_back();
+                    }
+                }
                 Action::Write(Side::Server, segment) => writer.server(segment.bytes()),
                 Action::HalfClose(Side::Client) => writer.does(Deed::ClientEnd),
                 Action::Abort(Side::Client) => writer.does(Deed::ClientReset),
@@ -69,6 +78,13 @@ impl Recorded {
         }
         writer.finish()
     }
+}
+
+/// The lines, from 1, of commands that the server heard nothing of.
+fn answered(text: &str) -> Vec<usize> {
+    let lines = text.lines().zip(text.lines().skip(1)).zip(1..);
+    let here = lines.filter(|((line, next), _)| is_answered_here(line, next));
+    here.map(|(_, number)| number).collect()
 }
 
 /// A recorded session in the making.
@@ -183,11 +199,33 @@ impl Server {
 mod tests {
     use super::*;
 
+    fn recorded(text: &str) -> Recorded {
+        Recorded::of(&Transcript {
+            line: 1,
+            text: text.to_owned(),
+            scenario: text.parse().unwrap(),
+            record: None,
+        })
+    }
+
+    #[test]
+    fn the_server_heard_nothing_of_what_the_filter_answered_itself() {
+        let text = "0.1 S> 220 mx\n0.2 C> STARTTLS\n# 0.2 C< 220 2.0.0 Ready\n0.3 C> NOOP\n\
+                    0.3 S> 250 2.0.0 one\n0.4 C> STARTTLS\n0.4 S> 250 2.0.0 two\n# 0.4 C< 503 no\n";
+        let mut server = recorded(text).server;
+        server.greet();
+        assert_eq!(server.exchanges.len(), 2);
+        for (command, reply) in [("NOOP\r\n", "one"), ("STARTTLS\r\n", "two")] {
+            let said = server.hear(command.as_bytes()).remove(0).bytes;
+            assert_eq!(said, format!("250 2.0.0 {reply}\r\n").as_bytes());
+        }
+    }
+
     #[test]
     fn the_server_answers_what_it_answered_then() {
         let scenario = "W= k v\n0.1 S> 220 mx\n0.2 C> RCPT TO:<a>\nC+ RCPT TO:<b>\n0.3 S> 550 no\n\
                         0.4 W= k w\nW@ m\n0.5 C|\n";
-        let mut recorded = Recorded::of(&scenario.parse().unwrap());
+        let mut recorded = recorded(scenario);
         assert_eq!(recorded.known, [("k".to_owned(), b"v".to_vec())]);
         let at = Duration::from_millis(400);
         let shared = Deed::Share("k".to_owned(), b"w".to_vec());

@@ -15,13 +15,18 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Transcript;
+use super::blacklists::Blacklists;
+use super::carrier::Carrier;
 use super::recorded::{Deed, Recorded, Reply};
 use crate::attack::{Guard, RecordFields};
 use crate::clock::Timestamp;
 use crate::error::HostError;
 use crate::observe::{ConnId, LogLevel};
+use crate::resolver::resolver;
 use crate::simulator::{Heard, Responder, Said, Simulator};
 
+/// How long the filter has before the first session, to ask blacklists whether all is well.
+const SETTLING: Duration = Duration::from_millis(500);
 /// How long what is still open has for its end.
 const AFTERWARDS: Duration = Duration::from_secs(10);
 
@@ -128,22 +133,24 @@ impl<'a> Stage<'a> {
         let ears = Ears::default();
         let mut builder = Simulator::builder_for(&replay.guard.module)
             .plugin_config(replay.guard.policy.clone())
-            .start_at(first)
+            .start_at(before(first))
             .workers(workers.iter().max().map_or(1, |last| last + 1))
             .log_level(LogLevel::Error)
             .responder(ears.clone());
         for name in &replay.guard.echo_clusters {
             builder = builder.echo_cluster(name);
         }
-        let began = |transcript| started(transcript).map_or(Duration::ZERO, |at| at.since(first));
+        for name in &replay.guard.dns_clusters {
+            builder = builder.cluster(name, resolver(Blacklists::of(transcripts)));
+        }
+        let began = |transcript| {
+            SETTLING + started(transcript).map_or(Duration::ZERO, |at| at.since(first))
+        };
         let mut stage = Self {
             replay,
             sim: builder.build()?,
             ears,
-            sessions: transcripts
-                .iter()
-                .map(|transcript| Recorded::of(&transcript.scenario))
-                .collect(),
+            sessions: transcripts.iter().map(Recorded::of).collect(),
             begins: transcripts.iter().map(began).collect(),
             workers,
             conns: vec![None; transcripts.len()],
@@ -208,6 +215,9 @@ impl<'a> Stage<'a> {
         let known = session.known.clone();
         let (client, local) = (transcript.scenario.client, transcript.scenario.local);
         let worker = self.workers.get(number).copied().unwrap_or_default();
+        for (path, value) in Carrier::of(transcript).properties() {
+            self.sim.give_property(path, value);
+        }
         let conn = self.with_values(&known, |sim| sim.open_on(worker, client, local));
         if let Some(place) = self.conns.get_mut(number) {
             *place = Some(conn);
@@ -303,6 +313,11 @@ impl<'a> Stage<'a> {
             ),
         })
     }
+}
+
+fn before(first: Timestamp) -> Timestamp {
+    let since_epoch = Duration::from_nanos(first.as_unix_nanos());
+    Timestamp::from_unix(since_epoch.saturating_sub(SETTLING))
 }
 
 /// Which of the simulator's workers stands for the one that had each session.
