@@ -5,8 +5,16 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use portcullis_host_sim::{ConnId, FilterModule, HostError, LogLevel, Simulator, for_seeds};
-use portcullis_tests::paths;
+use portcullis_host_sim::{
+    ConnId, FilterModule, HostError, LogLevel, Simulator,
+    attack::{Guard, RecordFields},
+    for_seeds,
+    transcripts::{Choice, Replay, read},
+};
+use portcullis_tests::{
+    dnsbl::{Question, Reply, Scripted, scripted, test_point},
+    paths,
+};
 use serde_json::Value;
 
 const PASSWORD: &str = "correct-horse-battery";
@@ -146,5 +154,69 @@ fn a_workers_memory_for_them_is_bounded() -> Result<()> {
     sim.server_write(conn, b"220 mx\r\n");
     sim.client_abort(conn);
     assert_eq!(count(&sim, "whole"), counts[0] + 1);
+    Ok(())
+}
+
+#[test]
+fn sessions_of_clients_on_blacklists_replay_to_their_verdicts() -> Result<()> {
+    const REFUSALS: &str = "portcullis_refusals";
+    let policy = r#"{"dnsbl": {"sites": ["bl.example.test"], "reserved": "ask"}, "transcripts": {"sessions": "all"}}"#;
+    let module = FilterModule::from_file(&paths::wasm()?)?;
+    let (_, cluster) = scripted(|question: &Question| -> Scripted {
+        let listed = question.name.starts_with("7.0.18.198.");
+        let said = || match listed {
+            true => Reply::listed(&[[127, 0, 0, 4]], 300),
+            false => Reply::unlisted(300),
+        };
+        test_point(question).unwrap_or_else(said).into()
+    });
+    let mut sim = Simulator::builder_for(&module)
+        .plugin_config(policy)
+        .cluster("dnsbl", cluster)
+        .echo_cluster(REFUSALS)
+        .build()?;
+    let quiet = Duration::from_secs(1);
+    sim.advance(quiet);
+    let mut log = String::new();
+    for number in [7, 8] {
+        let conn = sim.open(client(number), server());
+        sim.advance(quiet);
+        sim.server_write(conn, b"220 mx.example.test ESMTP\r\n");
+        sim.advance(quiet);
+        sim.client_abort(conn);
+        let properties = &sim.summary(conn).context("it is not over")?.properties;
+        let text = |name: &str| String::from_utf8_lossy(&properties[name]).into_owned();
+        let (record, member) = (text("portcullis"), text("portcullis_transcript"));
+        log += &format!("{{\"portcullis\":{record}{member}}}\n");
+    }
+    let transcripts = read(log.as_bytes(), &Choice::default())?;
+    let fields = RecordFields::default();
+    let replayed = |dns_clusters: Vec<String>| {
+        let guard = Guard {
+            module: module.clone(),
+            policy: policy.into(),
+            echo_clusters: vec![REFUSALS.to_owned()],
+            dns_clusters,
+        };
+        let replay = Replay {
+            transcripts: &transcripts,
+            guard: &guard,
+            fields: &fields,
+        };
+        replay.play()
+    };
+    let sessions = replayed(vec!["dnsbl".to_owned()])?;
+    let labels: Vec<&str> = sessions.iter().map(|at| at.recorded.as_str()).collect();
+    ensure!(
+        labels[0] == "refuse dnsbl" && labels[1].starts_with("admit"),
+        "{labels:?}"
+    );
+    ensure!(sessions.iter().all(|at| at.is_same()), "{sessions:#?}");
+    // It is their answers that do it.
+    let unanswered = replayed(Vec::new())?;
+    ensure!(
+        !unanswered[0].is_same() && unanswered[1].is_same(),
+        "{unanswered:#?}"
+    );
     Ok(())
 }
