@@ -140,6 +140,19 @@ fn a_write_is_written_out_line_by_line() {
 }
 
 #[test]
+fn what_other_workers_do_is_written_out_as_it_was() {
+    let text = "W=   a.key  \\x01b\\x20 \\xff\n0.5   W@  s \\n\\\\\nC> NOOP\n1 W= a.key \\0\nW@ \\{5 text}\n";
+    let scenario = meaning(text);
+    assert_eq!(scenario.steps.len(), 5);
+    let formatted = format(text).unwrap();
+    assert_eq!(meaning(&formatted), scenario);
+    assert_eq!(format(&formatted).unwrap(), formatted);
+    let written = scenario.to_string();
+    assert_eq!(meaning(&written), scenario);
+    assert_eq!(format(&written).unwrap(), written);
+}
+
+#[test]
 fn the_examples_of_the_documentation_are_formatted_scenarios() {
     let documentation = include_str!("../SCENARIOS.md");
     let blocks = documentation.split("```text\n").skip(1);
