@@ -103,6 +103,11 @@ bench: wasm build setup-envoy setup-packages setup-bench ## what the guard costs
 	@exec env $(WHERE) PORTCULLIS_HARAKA='$(shell $(SETUP)/bench --path)' \
 		'$(TARGET)/debug/portcullis-bench' --output '$(TARGET)/bench' $(BENCH_ARGS)
 
+##= BENCH_CORE_ARGS=: bench-core: which benches, and criterion's flags, such as tracker --quick
+.PHONY: bench-core
+bench-core: setup-rust ## what the core costs, native and without Envoy: commands/s and bytes/s
+	@cargo bench --quiet $(CARGO_FLAGS) -p portcullis-core --bench core -- $(BENCH_CORE_ARGS)
+
 .PHONY: bar-attack
 bar-attack: wasm build ## a million simulated attack sessions: in 5 minutes, in 2 GB, the same twice
 	@scripts/bar-attack '$(PORTCULLIS_HOST_SIM)' '$(PORTCULLIS_WASM)'
