@@ -1,12 +1,14 @@
 //! What is remembered of clients between sessions: listings, traps, unknown recipients, attacks.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, ensure};
 use portcullis_tests::{
+    Error,
     deadline::{PATIENCE, Seen, wait_for},
     envoy::{Envoy, EnvoyConfig, FromClients, Guard},
     ledger::{LISTED, PatientServer, count, get_listed, knock, newcomer, session, wait_until_told},
@@ -272,6 +274,10 @@ fn while_many_guess_each_may_guess_less() -> Result<()> {
     Ok(())
 }
 
+fn is_reset(error: &Error) -> bool {
+    matches!(error, Error::Smtp { source, .. } if source.kind() == io::ErrorKind::ConnectionReset)
+}
+
 #[test]
 fn listings_outlast_a_new_policy() -> Result<()> {
     let mut stand = Stand::with_defaults()?;
@@ -280,10 +286,15 @@ fn listings_outlast_a_new_policy() -> Result<()> {
     stand
         .envoy
         .reload(json!({ "rcpt": { "max_consecutive": 2 } }))?;
-    // Whichever worker still has the old policy, both know the client.
+    // Whichever worker still has the old policy, both know the client. Very rarely Envoy resets a
+    // connection that comes in the moment of the change.
+    let mut resets = 0;
     for _ in 0..20 {
-        let told = knock(from, stand.envoy.address())?.1;
-        ensure!(told.starts_with(LISTED), "{told:?}");
+        match knock(from, stand.envoy.address()) {
+            Ok((_, told)) => ensure!(told.starts_with(LISTED), "{told:?}"),
+            Err(error) if is_reset(&error) && resets == 0 => resets += 1,
+            Err(error) => return Err(error.into()),
+        }
     }
     assert_eq!(stand.envoy.traps()?, Vec::<String>::new());
     Ok(())
