@@ -6,6 +6,7 @@ use std::{num::NonZero, process::ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use portcullis_tests::{
+    deadline::{PATIENCE, Seen, wait_for},
     envoy::{Envoy, EnvoyConfig, Guard},
     host_sim::{HostSim, Mta},
     soak::{Begin, Message, Plan, Usage, median, sessions},
@@ -95,13 +96,17 @@ fn run(options: &Options) -> Result<()> {
             side.round(options)?;
         }
     }
-    let written = on.envoy.admin().count("transcripts;how=whole")?;
     let played = u64::try_from(options.sessions * options.rounds)?;
     let expected = if writes { played } else { 0 };
-    ensure!(
-        written == expected,
-        "{written} transcripts of {played} sessions"
-    );
+    // The last session is over for its client before Envoy has logged it.
+    wait_for("a transcript of each session", PATIENCE, || {
+        let written = on.envoy.admin().count("transcripts;how=whole")?;
+        Ok(if written == expected {
+            Seen::Done(())
+        } else {
+            Seen::NotYet(format!("{written} of {expected}"))
+        })
+    })?;
     for side in [&off, &on] {
         let each = f64::from(u32::try_from(options.sessions)?);
         let cpu = 1e3 * median(side.warm().to_vec()) / each;
