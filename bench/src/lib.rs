@@ -9,6 +9,7 @@ pub mod contestant;
 pub mod figures;
 pub mod growth;
 pub mod held;
+mod listening;
 pub mod load;
 pub mod machine;
 pub mod options;

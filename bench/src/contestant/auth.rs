@@ -2,27 +2,20 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
 use anyhow::Result;
+
+use crate::listening::Listening;
 
 /// How long nginx may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that lets everybody in, and sends each to the server in the path of the URL.
 #[derive(Debug)]
-pub struct AuthResponder {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct AuthResponder(Listening);
 
 impl AuthResponder {
     /// Starts it on a free port.
@@ -30,40 +23,15 @@ impl AuthResponder {
     /// # Errors
     /// If there is none.
     pub fn start() -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            for connection in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                // nginx itself reports what went wrong: the session fails.
-                let _ = connection.and_then(answer);
-            }
-        });
-        Ok(Self {
-            address,
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self(Listening::start(|connection| {
+            // nginx itself reports what went wrong: the session fails.
+            let _ = connection.and_then(answer);
+        })?))
     }
 
     /// Where nginx asks for this mail server.
     pub(super) fn url_for(&self, server: SocketAddr) -> String {
-        format!("{}/{}/{}", self.address, server.ip(), server.port())
-    }
-}
-
-impl Drop for AuthResponder {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // It waits for a connection.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        format!("{}/{}/{}", self.0.address(), server.ip(), server.port())
     }
 }
 

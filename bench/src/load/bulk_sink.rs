@@ -2,29 +2,22 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    net::{SocketAddr, TcpStream},
+    thread,
     time::Duration,
 };
 
 use anyhow::Result;
 
 use super::bulk::Blocking;
+use crate::listening::Listening;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that takes messages by BDAT; and that agrees to STARTTLS, swallows what follows as if it
 /// were TLS, and says so when it has it all.
 #[derive(Debug)]
-pub struct BulkSink {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct BulkSink(Listening);
 
 impl BulkSink {
     /// Starts it on a free port; sessions have this many octets after STARTTLS.
@@ -32,41 +25,16 @@ impl BulkSink {
     /// # Errors
     /// If there is none.
     pub fn start(opaque: usize) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            for connection in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                // The client sees what went wrong: its session fails.
-                thread::spawn(move || connection.and_then(|it| serve(it, opaque)));
-            }
-        });
-        Ok(Self {
-            address,
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self(Listening::start(move |connection| {
+            // The client sees what went wrong: its session fails.
+            thread::spawn(move || connection.and_then(|it| serve(it, opaque)));
+        })?))
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for BulkSink {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // It waits for a connection.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.address()
     }
 }
 
