@@ -8,13 +8,15 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, ensure};
 use portcullis_host_sim::{ConnId, FilterModule, Simulator};
 use portcullis_tests::paths;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What is measured, and how much of it there may be.
-const LIMITS: [(&str, u64); 9] = [
+const LIMITS: [(&str, u64); 11] = [
     ("instructions of a message on a kept connection", 52_000),
     ("instructions of one whose commands are pipelined", 48_000),
     ("instructions of a session with one message", 144_000),
+    ("instructions of one that is written down", 210_000),
+    ("instructions of one that might have been", 164_000),
     ("instructions of 1 MiB of DATA", 1_900_000),
     (
         "instructions of 1 MiB of DATA with a dot on every line",
@@ -38,8 +40,12 @@ struct Stage {
 
 impl Stage {
     fn new() -> Result<Self> {
+        Self::transcribing(&json!({}))
+    }
+
+    fn transcribing(transcripts: &Value) -> Result<Self> {
         let module = FilterModule::metered_from_file(&paths::wasm()?)?;
-        let policy = json!({ "sessions": { "max_per_client": null } });
+        let policy = json!({ "sessions": { "max_per_client": null }, "transcripts": transcripts });
         let sim = Simulator::builder_for(&module).plugin_config(policy.to_string());
         Ok(Self {
             sim: sim.build()?,
@@ -223,6 +229,10 @@ fn figures() -> Result<Vec<u64>> {
         kept(&mut stage)?,
         pipelined(&mut stage)?,
         session(&mut stage)?,
+        session(&mut Stage::transcribing(&json!({ "sessions": "all" }))?)?,
+        session(&mut Stage::transcribing(
+            &json!({ "sessions": "chosen", "after_rejections": 9 }),
+        )?)?,
         data(&mut stage, &[&[b'a'; 76][..], b"\r\n"].concat())?,
         data(&mut stage, b".. dots, and short lines\r\n")?,
         bdat(&mut stage)?,

@@ -12,7 +12,7 @@ use portcullis_core::policy::{Listing, LookupMode, Rule};
 use portcullis_core::session::{Door, Session};
 use portcullis_core::worker::{LookUp, Ruling, Seat, Told, Wait};
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// A connection that has come.
@@ -33,11 +33,12 @@ pub(crate) enum Way {
 }
 
 /// Receives a connection: our own list first, then its number, then the lists of others.
-pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>) -> Arrival {
+pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<SocketAddr>) -> Arrival {
     let policy = Rc::clone(&worker.policy);
-    let (mut session, note) = Session::new(Rc::clone(&policy), from);
+    let ip = from.map(|from| from.ip());
+    let (mut session, note) = Session::new(Rc::clone(&policy), ip);
     session.carried_by(host::carrier());
-    transcripts::begin(worker, &mut session, context_id);
+    transcripts::begin(worker, &mut session, context_id, from);
     worker.metrics.count(Family::Sessions, 1);
     worker.metrics.step(Family::Open, 1);
     worker.serve();
@@ -48,7 +49,7 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
         seat,
         way,
     };
-    let Some(address) = from.filter(|address| !policy.exempts(*address)) else {
+    let Some(address) = ip.filter(|address| !policy.exempts(*address)) else {
         return arrival(None, Way::On);
     };
     if policy.lists(address)
@@ -66,7 +67,7 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<IpAddr>
         return arrival(seat, Way::On);
     }
     // Where nothing is done about a listing, nobody is made to wait for one.
-    let wait = match policy.enforces_at(from) && policy.enforces_rule(Rule::Dnsbl) {
+    let wait = match policy.enforces_at(ip) && policy.enforces_rule(Rule::Dnsbl) {
         true => Wait::Greeting,
         false => Wait::Session,
     };

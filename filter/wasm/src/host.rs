@@ -225,19 +225,14 @@ pub(crate) fn is_verified() -> bool {
     property("connection\0mtls").is_some_and(|value| value.first() == Some(&1))
 }
 
-/// The address the connection comes from, by the PROXY protocol where Envoy is told to read it.
-/// `None` for pipes and internal listeners.
-pub(crate) fn source_address() -> Option<IpAddr> {
+/// Where the connection comes from, by the PROXY protocol where Envoy is told to read it. `None` for
+/// pipes and internal listeners.
+pub(crate) fn source_address() -> Option<SocketAddr> {
     let bytes = property("source\0address")?;
     let text = std::str::from_utf8(&bytes).ok()?;
-    let address = text.parse::<SocketAddr>().map(|address| address.ip());
-    address.or_else(|_| text.parse()).ok()
-}
-
-/// An end of the connection, by the name of the property that is its address, if that is one.
-pub(crate) fn address(name: &str) -> Option<String> {
-    let text = String::from_utf8(property(name)?).ok()?;
-    text.parse::<SocketAddr>().is_ok().then_some(text)
+    let address = text.parse::<SocketAddr>();
+    let without_port = || text.parse().map(|address: IpAddr| (address, 0).into());
+    address.or_else(|_| without_port()).ok()
 }
 
 /// Sends the connection to another cluster than the one the TCP proxy names, as long as it has not

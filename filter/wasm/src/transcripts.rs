@@ -9,20 +9,30 @@ use portcullis_core::ledger::{Entry, Slot};
 use portcullis_core::metrics::Family;
 use portcullis_core::policy::TranscriptMode;
 use portcullis_core::session::{Frame, Session, Shortened};
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Envoy's expressions put no texts together, and a session without a transcript is to have no such
 /// member: so the property is a whole one, to stand behind another.
 const MEMBER: &str = ",\"transcript\":";
 
 /// Begins one, if the policy chooses the session.
-pub(crate) fn begin(worker: &Worker, session: &mut Session, context_id: u32) {
+pub(crate) fn begin(
+    worker: &Worker,
+    session: &mut Session,
+    context_id: u32,
+    from: Option<SocketAddr>,
+) {
     if worker.policy.config().transcripts.sessions == TranscriptMode::Off {
         return;
     }
-    let now = host::wall_clock();
+    let frame = Frame {
+        client: from.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)),
+        worker: worker.queue,
+        began: host::wall_clock(),
+    };
     // No two sessions of a worker have the same.
-    let lot = u64::from(now.subsec_nanos()) << 32 | u64::from(context_id);
-    session.transcribe(&worker.shelf, now, lot);
+    let lot = u64::from(frame.began.subsec_nanos()) << 32 | u64::from(context_id);
+    session.transcribe(&worker.shelf, &frame, lot);
 }
 
 /// Tells the time to a session that wants to know.
@@ -56,35 +66,20 @@ pub(crate) fn tell_listed(worker: &Worker, session: &mut Session, client: Option
 
 /// Writes it down for the access log, if the policy chooses the session.
 pub(crate) fn end(worker: &Worker, session: &mut Session) {
-    if !session.is_transcribed() {
-        return;
-    }
-    let [client, local, upstream] = [
-        "source\0address",
-        "destination\0address",
-        "upstream\0address",
-    ]
-    .map(host::address);
-    let frame = Frame {
-        client: client.as_deref().unwrap_or("0.0.0.0:0"),
-        local: local.as_deref(),
-        upstream: upstream.as_deref(),
-        worker: worker.queue,
-    };
-    let Some(transcribed) = session.take_transcript(&frame) else {
+    let Some(transcribed) = session.take_transcript() else {
         return;
     };
-    let how = match (&transcribed.text, transcribed.shortened) {
+    let how = match (&transcribed.json, transcribed.shortened) {
         (None, _) | (_, Some(Shortened::Dropped)) => "dropped",
         (_, Some(Shortened::Session | Shortened::Worker)) => "shortened",
         (Some(_), None) => "whole",
     };
     worker.metrics.count_word(Family::Transcripts, how);
-    let Some(Ok(mut text)) = transcribed.text.map(|text| serde_json::to_string(&text)) else {
+    let Some(mut member) = transcribed.json else {
         return;
     };
-    text.insert_str(0, MEMBER);
-    if let Err(refused) = host::set_property("portcullis_transcript", text.as_bytes()) {
+    member.insert_str(0, MEMBER);
+    if let Err(refused) = host::set_property("portcullis_transcript", member.as_bytes()) {
         log::warn!("no transcript for the access log: {refused}");
     }
 }

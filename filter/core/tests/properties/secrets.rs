@@ -106,7 +106,12 @@ pub(crate) fn written(
     let client = "203.0.113.7".parse().ok();
     let (mut session, mut notes) = Session::new(policy, client);
     let mut logged = format!("{:?}", notes.take());
-    session.transcribe(&Rc::new(Shelf::new(1 << 20)), Duration::ZERO, 0);
+    let frame = Frame {
+        client: "203.0.113.7:40001".parse().unwrap(),
+        worker: 1,
+        began: Duration::ZERO,
+    };
+    session.transcribe(&Rc::new(Shelf::new(1 << 20)), &frame, 0);
     let mut relay = Relay {
         session,
         host: Vec::new(),
@@ -136,15 +141,9 @@ pub(crate) fn written(
         }
     }
     logged.push_str(&relay.logged);
-    let frame = Frame {
-        client: "203.0.113.7:40001",
-        local: None,
-        upstream: None,
-        worker: 1,
-    };
-    let transcribed = relay.session.take_transcript(&frame).unwrap();
+    let transcribed = relay.session.take_transcript().unwrap();
     let record = serde_json::to_string(&relay.session.record()).unwrap();
-    let text = transcribed.text.unwrap();
+    let text: String = serde_json::from_str(&transcribed.json.unwrap()).unwrap();
     assert!(text.contains("C> ") && text.contains("S> 220 mx"), "{text}");
     [logged, record, text].concat()
 }

@@ -2,22 +2,27 @@
 
 use super::{Talk, UNKNOWN, guesses};
 use crate::session::{Frame, Shelf, Shortened, Transcribed};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const ALL: &str = r#"{"version": "t", "transcripts": {"sessions": "all"}}"#;
-const FRAME: Frame<'static> = Frame {
-    client: "203.0.113.7:40001",
-    local: None,
-    upstream: None,
+const FRAME: Frame = Frame {
+    client: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), 40_001),
     worker: 7,
+    began: Duration::ZERO,
 };
+
+/// The scenario that the JSON string holds.
+fn text(transcribed: Transcribed) -> String {
+    serde_json::from_str(&transcribed.json.unwrap()).unwrap()
+}
 
 fn begun(policy: &str, shelf: &Rc<Shelf>) -> Talk {
     let mut talk = Talk::with(policy);
-    talk.session.transcribe(shelf, Duration::ZERO, 0);
+    talk.session.transcribe(shelf, &FRAME, 0);
     talk
 }
 
@@ -32,12 +37,12 @@ impl Talk {
     }
 
     fn transcribed(&mut self) -> Transcribed {
-        self.session.take_transcript(&FRAME).unwrap()
+        self.session.take_transcript().unwrap()
     }
 
     /// The lines behind the headers.
     fn told(&mut self) -> String {
-        let text = self.transcribed().text.unwrap();
+        let text = text(self.transcribed());
         let (headers, told) = text.split_once("\n\n").unwrap();
         assert!(
             headers.starts_with("client: 203.0.113.7:40001\n"),
@@ -178,7 +183,7 @@ fn the_verdict_and_the_last_word_are_told_and_what_was_never_read() {
     ));
     talk.server("250 ok\r\n");
     talk.server(UNKNOWN.repeat(5));
-    let text = talk.transcribed().text.unwrap();
+    let text = text(talk.transcribed());
     assert!(
         text.contains("x-verdict: close rcpt.max_consecutive\n"),
         "{text}"
@@ -210,13 +215,13 @@ fn only_chosen_sessions_are_told() {
             talk.client(guesses(0..1));
             talk.server(UNKNOWN);
         }
-        let taken = talk.session.take_transcript(&FRAME);
+        let taken = talk.session.take_transcript();
         assert_eq!(taken.is_some(), told, "{choice} {rejections}");
         assert_eq!(shelf.left(), 1 << 20, "{choice}: all is given back");
     }
     let mut off = begun("{}", &shelf());
     assert!(!off.session.is_transcribed());
-    assert_eq!(off.session.take_transcript(&FRAME), None);
+    assert_eq!(off.session.take_transcript(), None);
 }
 
 #[test]
@@ -234,7 +239,7 @@ fn beyond_its_bound_a_session_is_only_counted() {
     assert!((1 << 20) - shelf.left() <= 2048 + 512, "{}", shelf.left());
     let transcribed = talk.transcribed();
     assert_eq!(transcribed.shortened, Some(Shortened::Session));
-    let text = transcribed.text.unwrap();
+    let text = text(transcribed);
     assert!(text.contains("\nx-shortened: "), "{text}");
     assert!(text.contains(" by transcripts.max_bytes\n"), "{text}");
     assert!(
@@ -255,7 +260,7 @@ fn beyond_the_workers_bound_transcripts_are_shortened_or_dropped() {
     second.server("220 mx\r\n");
     let first = first.transcribed();
     assert_eq!(first.shortened, Some(Shortened::Worker));
-    let text = first.text.unwrap();
+    let text = text(first);
     assert!(
         text.contains(" by transcripts.max_worker_bytes\n"),
         "{text}"
@@ -263,7 +268,7 @@ fn beyond_the_workers_bound_transcripts_are_shortened_or_dropped() {
     second.client("NOOP\r\n");
     let second = second.transcribed();
     assert_eq!(
-        (second.text, second.shortened),
+        (second.json, second.shortened),
         (None, Some(Shortened::Dropped))
     );
     assert_eq!(shelf.left(), 512);

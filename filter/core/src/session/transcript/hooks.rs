@@ -1,17 +1,29 @@
 //! Where a session tells its transcript, if it has one.
 
-use super::{Frame, Rest, Shelf, Shortened, Transcript};
+use super::{Rest, Shelf, Shortened, Transcript};
 use crate::policy::Transcribe;
 use crate::session::{Phase, Record, Session};
 use crate::smtp::{Clarity, Command, LineEnd, Payload};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// What stands around what is said.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// The client.
+    pub client: SocketAddr,
+    /// A number that no other worker has.
+    pub worker: u32,
+    /// When the session begins, since the Unix epoch.
+    pub began: Duration,
+}
 
 /// What became of a transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcribed {
-    /// The text; `None` if there was no memory for it.
-    pub text: Option<String>,
+    /// The text, a scenario, as a JSON string with its quotes; `None` if there was no memory for it.
+    pub json: Option<String>,
     /// Why it is not whole, if it is not.
     pub shortened: Option<Shortened>,
 }
@@ -19,12 +31,12 @@ pub struct Transcribed {
 impl Session {
     /// Has the session written down, if the policy chooses it by its client or by a lot that no
     /// other session has drawn, or may choose it for what it does. To be called before its first
-    /// byte; `now` is the time since the Unix epoch.
-    pub fn transcribe(&mut self, shelf: &Rc<Shelf>, now: Duration, lot: u64) {
+    /// byte.
+    pub fn transcribe(&mut self, shelf: &Rc<Shelf>, frame: &Frame, lot: u64) {
         let choice = self.policy.transcribes(self.client, lot);
         if choice != Transcribe::Never {
             let most = self.policy.config().transcripts.max_bytes as usize;
-            let transcript = Transcript::new(Rc::clone(shelf), most, choice, micros(now));
+            let transcript = Transcript::new(Rc::clone(shelf), frame, most, choice);
             self.transcript = Some(Box::new(transcript));
         }
     }
@@ -63,19 +75,18 @@ impl Session {
     }
 
     /// The transcript, once the session is over; `None` if the policy does not choose it.
-    pub fn take_transcript(&mut self, frame: &Frame<'_>) -> Option<Transcribed> {
+    pub fn take_transcript(&mut self) -> Option<Transcribed> {
         let mut transcript = self.transcript.take()?;
-        transcript.never_read(&self.held, self.holds_commands());
-        transcript.end();
         match transcript.choice {
             Transcribe::From(rejections) if self.counts.rejected < rejections => return None,
             _ => {}
         }
+        transcript.never_read(&self.held, self.holds_commands());
+        transcript.end();
         let (verdict, met) = Record::verdict_of(self);
         let rule = met.map_or("", |met| met.rule.name());
-        let verdict = [verdict, " ", rule].concat();
         Some(Transcribed {
-            text: transcript.write(frame, self.policy.version(), verdict.trim_ascii_end()),
+            json: transcript.write(self.policy.version(), [verdict, rule]),
             shortened: transcript.shortened(),
         })
     }
@@ -152,6 +163,6 @@ impl Session {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+pub(super) fn micros(time: Duration) -> u64 {
     time.as_micros().try_into().unwrap_or(u64::MAX)
 }

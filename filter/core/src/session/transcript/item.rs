@@ -134,6 +134,10 @@ pub(super) fn push_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn take_number(from: &mut &[u8]) -> Option<u64> {
+    if let Some((&octet @ ..0x80, rest)) = from.split_first() {
+        *from = rest;
+        return Some(octet.into());
+    }
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (&octet, rest) = from.split_first()?;

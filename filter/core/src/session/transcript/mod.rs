@@ -14,13 +14,13 @@
 
 mod hooks;
 mod item;
+mod page;
 mod redact;
 mod shelf;
 mod write;
 
-pub use hooks::Transcribed;
+pub use hooks::{Frame, Transcribed};
 pub use shelf::{Shelf, Shortened};
-pub use write::Frame;
 
 use crate::policy::Transcribe;
 use crate::smtp::{Answer, Command, LineEnd, Payload, Verb};
@@ -38,6 +38,9 @@ const NUMBERS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Transcript {
     shelf: Rc<Shelf>,
+    /// Address and port of the client.
+    client: String,
+    worker: u32,
     /// Octets that `items` may have.
     most: usize,
     choice: Transcribe,
@@ -90,14 +93,16 @@ pub(super) enum Rest {
 
 impl Transcript {
     /// Of a session that begins now, microseconds since the Unix epoch.
-    pub(super) fn new(shelf: Rc<Shelf>, most: usize, choice: Transcribe, began: u64) -> Self {
+    fn new(shelf: Rc<Shelf>, frame: &Frame, most: usize, choice: Transcribe) -> Self {
         Self {
             shelf,
+            client: frame.client.to_string(),
+            worker: frame.worker,
             most,
             choice,
             granted: 0,
             items: Vec::new(),
-            began,
+            began: hooks::micros(frame.began),
             now: 0,
             last: 0,
             arrived: 0,
@@ -161,6 +166,10 @@ impl Transcript {
             self.told_secret = hidden > 0;
         }
         self.long_line = fill;
+        if hidden == 0 {
+            self.plain(line);
+            return;
+        }
         self.plain(line.get(..shown).unwrap_or_default());
         self.fill(fill, hidden as u64);
         self.plain(line.get(shown + hidden..).unwrap_or_default());

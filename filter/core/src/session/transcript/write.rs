@@ -13,51 +13,44 @@
 //! ```
 
 use super::item::{self, Fill, Item};
+use super::page::Page;
 use super::{Shortened, Transcript};
+use std::time::Duration;
 
-/// The text is no longer than so many times what was kept: octets that are no text take four.
-const LONGEST: usize = 5;
-
-/// What stands around what was said.
-#[derive(Debug, Clone, Copy)]
-pub struct Frame<'a> {
-    /// Address and port of the client.
-    pub client: &'a str,
-    /// Where it connected to, if that is known.
-    pub local: Option<&'a str>,
-    /// The server, if one was reached.
-    pub upstream: Option<&'a str>,
-    /// A number that no other worker has.
-    pub worker: u32,
-}
+/// The text is no longer than so many times what was kept: an octet that is no text takes five.
+const LONGEST: usize = 6;
+/// Octets of the headers, about.
+const HEADERS: usize = 256;
 
 impl Transcript {
-    /// The transcript as text; `None` if nothing could be kept of it.
-    pub(super) fn write(&self, frame: &Frame<'_>, version: &str, verdict: &str) -> Option<String> {
+    /// The transcript as text, in a JSON string; `None` if nothing could be kept of it.
+    pub(super) fn write(&self, version: &str, [verdict, rule]: [&str; 2]) -> Option<String> {
         if self.shortened == Some(Shortened::Dropped) {
             return None;
         }
-        let mut text = String::with_capacity(self.items.len() + 512);
-        let mut header = |name: &str, value: &str| {
-            for part in [name, ": ", value, "\n"] {
-                text.push_str(part);
-            }
-        };
-        header("client", frame.client);
-        for (name, value) in [("local", frame.local), ("upstream", frame.upstream)] {
-            value.into_iter().for_each(|value| header(name, value));
+        // Each line has its time and its side besides.
+        let mut page = Page::new(HEADERS + 2 * self.items.len());
+        page.word("client: ");
+        page.word(&self.client);
+        page.word(r"\nstarted: ");
+        page.moment(Duration::from_micros(self.began));
+        page.word(r"\npolicy-version: ");
+        page.header_text(version);
+        page.word(r"\nx-worker: ");
+        page.number(self.worker.into(), 1);
+        page.word(r"\nx-verdict: ");
+        page.word(verdict);
+        if !rule.is_empty() {
+            page.word(" ");
+            page.word(rule);
         }
-        header("started", &moment(self.began));
-        header("policy-version", version);
-        header("x-worker", &frame.worker.to_string());
-        header("x-verdict", verdict);
         if let Some(why) = self.shortened {
-            header("x-shortened", &self.told_less(why));
+            self.tell_less(&mut page, why);
         }
-        text.push('\n');
-        let most = LONGEST * self.items.len() + text.len();
+        page.word(r"\n\n");
+        let most = LONGEST * self.items.len() + page.len();
         let mut writer = Writer {
-            text,
+            page,
             most,
             at: 0,
             content: Content {
@@ -66,21 +59,26 @@ impl Transcript {
             },
         };
         writer.write(&self.items);
-        Some(writer.text)
+        Some(writer.page.into_json())
     }
 
-    fn told_less(&self, why: Shortened) -> String {
+    fn tell_less(&self, page: &mut Page, why: Shortened) {
         let bound = match why {
             Shortened::Session => "transcripts.max_bytes",
             Shortened::Worker | Shortened::Dropped => "transcripts.max_worker_bytes",
         };
         let (client, server) = self.untold;
-        format!("{client} octets of the client and {server} of the server, by {bound}")
+        page.word(r"\nx-shortened: ");
+        page.number(client, 1);
+        page.word(" octets of the client and ");
+        page.number(server, 1);
+        page.word(" of the server, by ");
+        page.word(bound);
     }
 }
 
 struct Writer<'a> {
-    text: String,
+    page: Page,
     most: usize,
     /// Microseconds since the beginning.
     at: u64,
@@ -122,17 +120,25 @@ impl<'a> Content<'a> {
 
 /// The lines of one segment.
 struct Lines<'a> {
-    text: &'a mut String,
-    side: char,
-    /// Where the line under way begins.
-    start: usize,
+    page: &'a mut Page,
+    side: Side,
+    /// Where the text of the line under way begins; `None` between two lines.
+    start: Option<usize>,
+}
+
+/// Who says them.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Client,
+    Server,
 }
 
 impl Writer<'_> {
     fn write(&mut self, mut items: &[u8]) {
         while let Some(item) = Item::take(&mut items) {
-            if self.text.len() > self.most {
-                self.text.push_str("# the rest is left out\n");
+            if self.page.len() > self.most {
+                self.page.word("# the rest is left out");
+                self.page.end_line();
                 return;
             }
             let Item::Timed {
@@ -152,35 +158,34 @@ impl Writer<'_> {
                 item::GUARD => self.guard(first),
                 item::SHARED => {
                     self.begin("W= ");
-                    self.text.push_str(&String::from_utf8_lossy(first));
-                    self.text.push(' ');
-                    octets_of(&mut self.text, second);
+                    self.page.value(first);
+                    self.page.word(" ");
+                    self.page.value(second);
+                    self.page.end_line();
                 }
                 item::MESSAGE => {
                     self.begin("W@ ");
-                    octets_of(&mut self.text, first);
+                    self.page.value(first);
+                    self.page.end_line();
                 }
-                item::CLIENT_END => self.begin("C|\n"),
-                item::SERVER_END => self.begin("S|\n"),
+                item::CLIENT_END => self.begin(r"C|\n"),
+                item::SERVER_END => self.begin(r"S|\n"),
                 _ => {}
             }
         }
     }
 
     fn begin(&mut self, rest: &str) {
-        number(&mut self.text, self.at / 1_000_000, 1);
-        self.text.push('.');
-        number(&mut self.text, self.at % 1_000_000, 6);
-        self.text.push(' ');
-        self.text.push_str(rest);
+        self.page.seconds(self.at);
+        self.page.word(rest);
     }
 
     fn arrival(&mut self, octets: u64) {
         let Some((first, len)) = self.content.take(octets) else {
             return;
         };
-        self.begin("");
-        let mut lines = Lines::begin(&mut self.text, 'C');
+        self.page.seconds(self.at);
+        let mut lines = Lines::begin(&mut self.page, Side::Client);
         lines.piece(&first);
         let mut left = octets - len;
         while left > 0
@@ -193,8 +198,8 @@ impl Writer<'_> {
     }
 
     fn reply(&mut self, items: &mut &[u8]) {
-        self.begin("");
-        let mut lines = Lines::begin(&mut self.text, 'S');
+        self.page.seconds(self.at);
+        let mut lines = Lines::begin(&mut self.page, Side::Server);
         loop {
             let mut ahead = *items;
             match Item::take(&mut ahead) {
@@ -211,20 +216,22 @@ impl Writer<'_> {
     /// What the client reads of the guard stands in a comment: a replay says it anew.
     fn guard(&mut self, words: &[u8]) {
         for line in words.split_inclusive(|octet| *octet == b'\n') {
-            self.text.push_str("# ");
+            self.page.word("# ");
             self.begin("C< ");
-            escape(&mut self.text, line.trim_ascii_end());
-            self.text.push('\n');
+            self.page.text(line.trim_ascii_end());
+            self.page.end_line();
         }
     }
 }
 
 impl<'a> Lines<'a> {
-    fn begin(text: &'a mut String, side: char) -> Self {
-        text.push(side);
-        text.push_str("> ");
-        let start = text.len();
-        Self { text, side, start }
+    fn begin(page: &'a mut Page, side: Side) -> Self {
+        page.word(match side {
+            Side::Client => "C> ",
+            Side::Server => "S> ",
+        });
+        let start = Some(page.len());
+        Self { page, side, start }
     }
 
     fn piece(&mut self, piece: &Item<'_>) {
@@ -237,171 +244,49 @@ impl<'a> Lines<'a> {
                     (Fill::Body, 1) => Fill::Text,
                     (kind, _) => *kind,
                 };
-                self.text.push_str("\\{");
-                number(self.text, *octets, 1);
-                self.text.push(' ');
-                self.text.push_str(kind.name());
-                self.text.push('}');
+                self.page.backslash();
+                self.page.word("{");
+                self.page.number(*octets, 1);
+                self.page.word(" ");
+                self.page.word(kind.name());
+                self.page.word("}");
             }
             Item::Timed { .. } => {}
         }
     }
 
-    fn plain(&mut self, bytes: &[u8]) {
-        for line in bytes.split_inclusive(|octet| *octet == b'\n') {
-            self.open();
+    fn plain(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+            let (line, rest) = bytes.split_at_checked(end).unwrap_or((bytes, b""));
+            bytes = rest;
+            let start = self.open();
             match line.strip_suffix(b"\r\n") {
                 Some(content) => {
-                    escape(self.text, content);
-                    self.end_line();
+                    self.page.text(content);
+                    self.page.end_text(start);
+                    self.start = None;
                 }
-                None => escape(self.text, line),
+                None => self.page.text(line),
             }
         }
     }
 
-    /// Begins the next line of the segment, where the one before has its end.
-    fn open(&mut self) {
-        if self.text.ends_with('\n') {
-            self.text.push(self.side);
-            self.text.push_str("+ ");
-            self.start = self.text.len();
-        }
-    }
-
-    /// An editor may take away a blank that nobody sees.
-    fn end_line(&mut self) {
-        if self.text.ends_with(' ') {
-            self.text.pop();
-            if self.text.len() >= self.start {
-                self.text.push_str("\\x20");
-            }
-        }
-        self.text.push('\n');
+    /// Begins the next line of the segment, where the one before has its end. Where its text begins.
+    fn open(&mut self) -> usize {
+        *self.start.get_or_insert_with(|| {
+            self.page.word(match self.side {
+                Side::Client => "C+ ",
+                Side::Server => "S+ ",
+            });
+            self.page.len()
+        })
     }
 
     fn end(self) {
-        if !self.text.ends_with('\n') {
-            self.text.push_str("\\\n");
+        if self.start.is_some() {
+            self.page.backslash();
+            self.page.end_line();
         }
-    }
-}
-
-/// A number with so many digits at least. The standard formatter takes several times as long, and
-/// each line has a time.
-fn number(text: &mut String, number: u64, digits: usize) {
-    let mut buffer = [b'0'; 20];
-    let mut left = number;
-    let mut count = 0;
-    for place in buffer.iter_mut().rev() {
-        if left == 0 {
-            break;
-        }
-        *place = b'0' + u8::try_from(left % 10).unwrap_or_default();
-        left /= 10;
-        count += 1;
-    }
-    let first = buffer.len() - count.max(digits).min(buffer.len());
-    let digits = buffer.get(first..).unwrap_or_default();
-    text.push_str(std::str::from_utf8(digits).unwrap_or_default());
-}
-
-/// Octets as a scenario writes them.
-fn escape(text: &mut String, bytes: &[u8]) {
-    escape_but(text, bytes, |octet| matches!(octet, b' '..=b'~'));
-}
-
-/// The same of a value that is no text, with its line's end.
-fn octets_of(text: &mut String, bytes: &[u8]) {
-    escape_but(text, bytes, |octet| matches!(octet, b'!'..=b'~'));
-    text.push('\n');
-}
-
-/// Octets with escapes for all that are not `plain`, as many at once as can be.
-fn escape_but(text: &mut String, bytes: &[u8], plain: impl Fn(u8) -> bool) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut rest = bytes;
-    loop {
-        let special = |octet: &u8| *octet == b'\\' || !plain(*octet);
-        let end = rest.iter().position(special).unwrap_or(rest.len());
-        let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, b""));
-        text.push_str(std::str::from_utf8(run).unwrap_or_default());
-        let Some((octet, behind)) = behind.split_first() else {
-            return;
-        };
-        rest = behind;
-        match octet {
-            b'\\' => text.push_str("\\\\"),
-            b'\r' => text.push_str("\\r"),
-            b'\n' => text.push_str("\\n"),
-            other => {
-                text.push_str("\\x");
-                for digit in [other >> 4, other & 15] {
-                    let digit = DIGITS.get(usize::from(digit)).copied();
-                    text.push(char::from(digit.unwrap_or(b'0')));
-                }
-            }
-        }
-    }
-}
-
-/// Microseconds since the Unix epoch as RFC 3339 writes them, in UTC.
-fn moment(micros: u64) -> String {
-    let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
-}
-
-/// The date so many days after 1970-01-01. Years begin with March here, so that a leap day is the
-/// last of its year; 719,468 days lie between the first of March of the year 0 and that day.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = match month {
-        0..10 => (month + 3, 0),
-        _ => (month - 9, 1),
-    };
-    (era * 400 + year + next, month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn numbers_have_their_digits() {
-        for (value, digits, expected) in [
-            (0, 1, "0"),
-            (0, 6, "000000"),
-            (1203, 6, "001203"),
-            (1_234_567, 6, "1234567"),
-            (u64::MAX, 1, "18446744073709551615"),
-        ] {
-            let mut text = String::new();
-            number(&mut text, value, digits);
-            assert_eq!(text, expected);
-        }
-    }
-
-    #[test]
-    fn moments_are_those_of_the_calendar() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00.000000Z"),
-            (951_782_399, "2000-02-28T23:59:59.000000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000000Z"),
-            (1_769_903_999, "2026-01-31T23:59:59.000000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000000Z"),
-        ] {
-            assert_eq!(moment(seconds * 1_000_000), expected);
-        }
-        assert_eq!(moment(1_000_001), "1970-01-01T00:00:01.000001Z");
     }
 }
