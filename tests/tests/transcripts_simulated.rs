@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_host_sim::{
-    ConnId, FilterModule, HostError, LogLevel, Simulator,
+    ConnId, FilterModule, HostError, HttpAnswer, LogLevel, Simulator,
     attack::{Guard, RecordFields},
     for_seeds,
-    transcripts::{Choice, Replay, read},
+    transcripts::{Choice, Replay, Replayed, read},
 };
 use portcullis_tests::{
     dnsbl::{Question, Reply, Scripted, scripted, test_point},
@@ -157,55 +157,77 @@ fn a_workers_memory_for_them_is_bounded() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn sessions_of_clients_on_blacklists_replay_to_their_verdicts() -> Result<()> {
-    const REFUSALS: &str = "portcullis_refusals";
-    let policy = r#"{"dnsbl": {"sites": ["bl.example.test"], "reserved": "ask"}, "transcripts": {"sessions": "all"}}"#;
-    let module = FilterModule::from_file(&paths::wasm()?)?;
-    let (_, cluster) = scripted(|question: &Question| -> Scripted {
-        let listed = question.name.starts_with("7.0.18.198.");
-        let said = || match listed {
-            true => Reply::listed(&[[127, 0, 0, 4]], 300),
-            false => Reply::unlisted(300),
-        };
-        test_point(question).unwrap_or_else(said).into()
-    });
-    let mut sim = Simulator::builder_for(&module)
-        .plugin_config(policy)
+const REFUSALS: &str = "portcullis_refusals";
+const WITH_LISTS: &str = r#"{"dnsbl": {"sites": ["bl.example.test"], "reserved": "ask"}, "transcripts": {"sessions": "all"}}"#;
+const QUIET: Duration = Duration::from_secs(1);
+
+/// A guard that asks a list, which answers so about clients.
+fn asking(
+    module: &FilterModule,
+    mut about: impl FnMut(&Question) -> Scripted + Send + 'static,
+) -> Result<Simulator> {
+    let answer = move |question: &Question| match test_point(question) {
+        Some(reply) => reply.into(),
+        None => about(question),
+    };
+    let (_, cluster) = scripted(answer);
+    let mut sim = Simulator::builder_for(module)
+        .plugin_config(WITH_LISTS)
         .cluster("dnsbl", cluster)
         .echo_cluster(REFUSALS)
         .build()?;
-    let quiet = Duration::from_secs(1);
-    sim.advance(quiet);
-    let mut log = String::new();
-    for number in [7, 8] {
-        let conn = sim.open(client(number), server());
-        sim.advance(quiet);
-        sim.server_write(conn, b"220 mx.example.test ESMTP\r\n");
-        sim.advance(quiet);
-        sim.client_abort(conn);
-        let properties = &sim.summary(conn).context("it is not over")?.properties;
+    sim.advance(QUIET);
+    Ok(sim)
+}
+
+/// The lines of sessions that are over.
+fn log(sim: &Simulator, conns: &[ConnId]) -> Result<String> {
+    let lines = conns.iter().map(|conn| {
+        let properties = &sim.summary(*conn).context("it is not over")?.properties;
         let text = |name: &str| String::from_utf8_lossy(&properties[name]).into_owned();
         let (record, member) = (text("portcullis"), text("portcullis_transcript"));
-        log += &format!("{{\"portcullis\":{record}{member}}}\n");
-    }
-    let transcripts = read(log.as_bytes(), &Choice::default())?;
-    let fields = RecordFields::default();
-    let replayed = |dns_clusters: Vec<String>| {
-        let guard = Guard {
-            module: module.clone(),
-            policy: policy.into(),
-            echo_clusters: vec![REFUSALS.to_owned()],
-            dns_clusters,
-        };
-        let replay = Replay {
-            transcripts: &transcripts,
-            guard: &guard,
-            fields: &fields,
-        };
-        replay.play()
+        Ok(format!("{{\"portcullis\":{record}{member}}}\n"))
+    });
+    lines.collect()
+}
+
+/// What becomes of them in a replay.
+fn replayed(module: &FilterModule, log: &str, dns_clusters: &[&str]) -> Result<Vec<Replayed>> {
+    let guard = Guard {
+        module: module.clone(),
+        policy: WITH_LISTS.into(),
+        echo_clusters: vec![REFUSALS.to_owned()],
+        dns_clusters: dns_clusters.iter().map(ToString::to_string).collect(),
     };
-    let sessions = replayed(vec!["dnsbl".to_owned()])?;
+    let replay = Replay {
+        transcripts: &read(log.as_bytes(), &Choice::default())?,
+        guard: &guard,
+        fields: &RecordFields::default(),
+    };
+    Ok(replay.play()?)
+}
+
+#[test]
+fn sessions_of_clients_on_blacklists_replay_to_their_verdicts() -> Result<()> {
+    let module = FilterModule::from_file(&paths::wasm()?)?;
+    let mut sim = asking(&module, |question| {
+        let listed = question.name.starts_with("7.0.18.198.");
+        let reply = match listed {
+            true => Reply::listed(&[[127, 0, 0, 4]], 300),
+            false => Reply::unlisted(300),
+        };
+        reply.into()
+    })?;
+    let conns = [7, 8].map(|number| {
+        let conn = sim.open(client(number), server());
+        sim.advance(QUIET);
+        sim.server_write(conn, b"220 mx.example.test ESMTP\r\n");
+        sim.advance(QUIET);
+        sim.client_abort(conn);
+        conn
+    });
+    let log = log(&sim, &conns)?;
+    let sessions = replayed(&module, &log, &["dnsbl"])?;
     let labels: Vec<&str> = sessions.iter().map(|at| at.recorded.as_str()).collect();
     ensure!(
         labels[0] == "refuse dnsbl" && labels[1].starts_with("admit"),
@@ -213,10 +235,47 @@ fn sessions_of_clients_on_blacklists_replay_to_their_verdicts() -> Result<()> {
     );
     ensure!(sessions.iter().all(|at| at.is_same()), "{sessions:#?}");
     // It is their answers that do it.
-    let unanswered = replayed(Vec::new())?;
+    let unanswered = replayed(&module, &log, &[])?;
     ensure!(
         !unanswered[0].is_same() && unanswered[1].is_same(),
         "{unanswered:#?}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_client_listed_while_its_greeting_is_held_replays_to_its_refusal() -> Result<()> {
+    let module = FilterModule::from_file(&paths::wasm()?)?;
+    let mut sim = asking(&module, |_| Scripted::Http(HttpAnswer::Never))?;
+    let guessing = sim.open(client(7), server());
+    // As long as greetings are held, and no longer.
+    sim.advance(Duration::from_millis(400));
+    sim.server_write(guessing, b"220 mx.example.test ESMTP\r\n");
+    sim.client_write(guessing, b"EHLO a.test\r\n");
+    sim.server_write(guessing, b"250 mx.example.test\r\n");
+    sim.client_write(guessing, b"MAIL FROM:<>\r\n");
+    sim.server_write(guessing, b"250 2.1.0 Ok\r\n");
+    let held = sim.open(client(7), server());
+    for guess in 0..5 {
+        let guess = format!("RCPT TO:<guess{guess}@example.test>\r\n");
+        sim.client_write(guessing, guess.as_bytes());
+        sim.advance(Duration::from_millis(10));
+        sim.server_write(guessing, b"550 5.1.1 No such user\r\n");
+    }
+    sim.advance(Duration::from_millis(100));
+    for conn in [guessing, held] {
+        sim.client_abort(conn);
+    }
+    let log = log(&sim, &[guessing, held])?;
+    for log in [log.as_str(), log.lines().last().context("no line")?] {
+        let sessions = replayed(&module, log, &["dnsbl"])?;
+        ensure!(
+            sessions
+                .last()
+                .is_some_and(|held| held.recorded == "refuse ledger.listing"),
+            "{sessions:#?}"
+        );
+        ensure!(sessions.iter().all(Replayed::is_same), "{sessions:#?}");
+    }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(crate) fn tell_time(session: &mut Session) {
     }
 }
 
-/// All workers knew this of the client when it came.
+/// All workers knew this of the client when it came, or as long as it was not let on.
 pub(crate) fn tell_known(worker: &Worker, session: &mut Session, client: Client, entry: Entry) {
     if session.is_transcribed()
         && let Some(key) = ledger::slot_key(worker, client)

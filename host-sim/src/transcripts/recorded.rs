@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Transcript;
 use super::carrier::is_answered_here;
-use crate::scenario::{Action, Side};
+use crate::scenario::{Action, Side, Step};
 use crate::whatif::units::{Replies, Unit, Units};
 
 /// Something that happens in a session, besides what the server says.
@@ -22,8 +22,10 @@ pub(super) enum Deed {
 /// A session out of its transcript.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recorded {
-    /// What all workers shared before it began.
+    /// What all workers shared before it was let on, the latest at the end.
     pub(super) known: Vec<(String, Vec<u8>)>,
+    /// The time from its beginning at which that was so: later where its greeting was held.
+    pub(super) known_at: Duration,
     pub(super) deeds: Vec<(Duration, Deed)>,
     pub(super) server: Server,
 }
@@ -46,14 +48,32 @@ pub(super) struct Reply {
 /// What is said to a command that the client never said: the filter's own.
 const OK: &[u8] = b"250 2.0.0 Ok\r\n";
 
+/// What workers shared before the session did anything, and when that was so. What comes with a
+/// message ended the session instead.
+fn known(steps: &[Step]) -> Vec<(Duration, (String, Vec<u8>))> {
+    let shared = |step: &Step| match &step.action {
+        Action::Share { key, value } => {
+            Some((step.at.unwrap_or_default(), (key.clone(), value.clone())))
+        }
+        _ => None,
+    };
+    let mut known: Vec<_> = steps.iter().map_while(shared).collect();
+    let next = steps.get(known.len()).map(|step| &step.action);
+    if matches!(next, Some(Action::Message(_))) {
+        known.pop();
+    }
+    known
+}
+
 impl Recorded {
     pub(super) fn of(transcript: &Transcript) -> Self {
         let mut writer = Writer::default();
         let scenario = &transcript.scenario;
         let answered = answered(&transcript.text);
-        let known = scenario.known();
-        let known = known.map(|(key, value)| (key.to_owned(), value.to_vec()));
-        writer.recorded.known.extend(known);
+        for (at, value) in known(&scenario.steps) {
+            writer.recorded.known_at = at;
+            writer.recorded.known.push(value);
+        }
         for step in scenario.steps.iter().skip(writer.recorded.known.len()) {
             writer.at = step.at.map_or(writer.at, |at| at.max(writer.at));
             match &step.action {
@@ -225,8 +245,14 @@ mod tests {
     fn the_server_answers_what_it_answered_then() {
         let scenario = "W= k v\n0.1 S> 220 mx\n0.2 C> RCPT TO:<a>\nC+ RCPT TO:<b>\n0.3 S> 550 no\n\
                         0.4 W= k w\nW@ m\n0.5 C|\n";
+        let held = recorded("W= k v\n0.4 W= k w\n0.5 C|\n");
+        assert_eq!(held.known.len(), 2);
+        assert_eq!(held.known_at, Duration::from_millis(400));
+        let cut = recorded("W= k v\n0.4 W= k w\n0.4 W@ m\n");
+        assert_eq!((cut.known.len(), cut.deeds.len()), (1, 2));
         let mut recorded = recorded(scenario);
         assert_eq!(recorded.known, [("k".to_owned(), b"v".to_vec())]);
+        assert_eq!(recorded.known_at, Duration::ZERO);
         let at = Duration::from_millis(400);
         let shared = Deed::Share("k".to_owned(), b"w".to_vec());
         assert_eq!(

@@ -25,6 +25,9 @@ use crate::observe::{ConnId, LogLevel};
 use crate::resolver::resolver;
 use crate::simulator::{Heard, Responder, Said, Simulator};
 
+/// What workers know, or tell, of a client comes behind what made them know it.
+const BEHIND: Duration = Duration::from_micros(1);
+
 /// How long the filter has before the first session, to ask blacklists whether all is well.
 const SETTLING: Duration = Duration::from_millis(500);
 /// How long what is still open has for its end.
@@ -160,7 +163,10 @@ impl<'a> Stage<'a> {
             values: HashMap::new(),
         };
         for (number, begins) in stage.begins.clone().into_iter().enumerate() {
-            stage.add(begins, Task::Open(number));
+            let known_at = stage.sessions.get(number).map(|session| session.known_at);
+            let held = known_at.filter(|known_at| !known_at.is_zero());
+            let held = held.map_or(Duration::ZERO, |known_at| known_at + BEHIND);
+            stage.add(begins + held, Task::Open(number));
         }
         Ok(stage)
     }
@@ -211,7 +217,11 @@ impl<'a> Stage<'a> {
         let Some(session) = self.sessions.get(number) else {
             return;
         };
-        let times: Vec<Duration> = session.deeds.iter().map(|(at, _)| *at).collect();
+        let times = session.deeds.iter().map(|(at, deed)| match deed {
+            Deed::Share(..) | Deed::Message(_) => *at + BEHIND,
+            _ => *at,
+        });
+        let times: Vec<Duration> = times.collect();
         let known = session.known.clone();
         let (client, local) = (transcript.scenario.client, transcript.scenario.local);
         let worker = self.workers.get(number).copied().unwrap_or_default();
@@ -259,8 +269,9 @@ impl<'a> Stage<'a> {
     ) -> T {
         let mut before = BTreeMap::new();
         for (key, value) in values {
-            let old = self.sim.shared_data(key.as_bytes()).unwrap_or_default();
-            before.insert(key, (old, value));
+            let old = || self.sim.shared_data(key.as_bytes()).unwrap_or_default();
+            let (_, last) = before.entry(key).or_insert_with(|| (old(), value));
+            *last = value;
             self.sim.set_shared_data(key.as_bytes(), value);
         }
         let done = act(&mut self.sim);
