@@ -193,6 +193,15 @@ fn text(id: &str) -> String {
 
 const ROWS: &str = "document.querySelectorAll('#listed tbody .client').length";
 
+/// Times of verdicts that stand in more than one line.
+const BROKEN_TIMES: &str =
+    "[...document.querySelectorAll('#verdicts td:first-child:not([colspan])')]
+    .filter((cell) => {
+      const range = document.createRange();
+      range.selectNodeContents(cell);
+      return range.getClientRects().length > 1;
+    }).length";
+
 fn type_in_filter(browser: &mut Browser, filter: &str) -> Result<()> {
     let filter = json!(filter);
     browser.value(&format!(
@@ -211,6 +220,7 @@ fn looks_right(browser: &mut Browser, width: u32) -> Result<()> {
     let unnamed =
         "[...document.querySelectorAll('input')].filter((one) => !one.labels.length).length";
     ensure!(browser.value(unnamed)? == 0);
+    ensure!(browser.value(BROKEN_TIMES)? == 0);
     let deeds = browser.deeds();
     ensure!(deeds.console.is_empty(), "{:?}", deeds.console);
     Ok(())

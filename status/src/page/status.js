@@ -150,7 +150,9 @@ function showFigures({ figures, lines }) {
   for (const name of ["sessions", "messages", "rejected", "acted"]) {
     figure(name, rate(figures[name].per_minute), total(figures[name]), lines[name]);
   }
-  figure("listings", whole.format(figures.listings), `of ${whole.format(figures.remembered)} known`, lines.listings);
+  // Workers count them at different times.
+  const remembered = Math.max(figures.listings, figures.remembered);
+  figure("listings", whole.format(figures.listings), `of ${whole.format(remembered)} known`, lines.listings);
 }
 
 function showRules({ rules, figures }) {
