@@ -80,16 +80,23 @@ impl Client {
 #[error("expected an address or a network as \"203.0.113.7\" or \"2001:db8::/64\", got \"{0}\"")]
 pub struct NoClient(String);
 
+/// Reads an address, or a network in CIDR notation. `ipnet` has parsers of its own beside those of
+/// the standard library.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    let Some((address, length)) = text.split_once('/') else {
+        return Some(IpNet::from(text.parse::<IpAddr>().ok()?));
+    };
+    let is_number = length.bytes().all(|octet| octet.is_ascii_digit());
+    let length = length.parse().ok().filter(|_| is_number)?;
+    IpNet::new(address.parse().ok()?, length).ok()
+}
+
 impl FromStr for Client {
     type Err = NoClient;
 
     /// An address, or a prefix with nothing behind it.
     fn from_str(text: &str) -> Result<Self, NoClient> {
-        let address = || text.parse::<IpAddr>().map(IpNet::from);
-        let network: IpNet = text
-            .parse()
-            .or_else(|_| address())
-            .map_err(|_| NoClient(text.to_owned()))?;
+        let network = network(text).ok_or_else(|| NoClient(text.to_owned()))?;
         let usual = match network {
             IpNet::V4(_) => Some(network),
             IpNet::V6(six) => match six.addr().to_ipv4_mapped() {
@@ -164,6 +171,11 @@ mod tests {
             "x",
             "203.0.113.7/33",
             "203.0.113.7/24",
+            "203.0.113.7/+32",
+            "203.0.113.7/",
+            "203.0.113.7/32/32",
+            "203.0.113.7/256",
+            "/32",
             "::ffff:203.0.113.7/80",
         ] {
             assert!(text.parse::<Client>().is_err(), "{text}");

@@ -136,7 +136,7 @@ fn the_wrong_shape_names_the_path() {
         ),
         (r#"{"mode": "enforced"}"#, ["mode: ", "\"observe\""]),
         (r#"{"mode": "observe""#, [".: ", "EOF"]),
-        ("[]", [".: ", "expected a map"]),
+        ("[]", [".: ", "expected an object, got a list"]),
     ] {
         let message = refusal(json);
         for part in parts {

@@ -4,9 +4,8 @@ use super::outbox::News;
 use crate::client::Client;
 use crate::dnsbl::Request;
 use crate::ledger::{Listing, Reason};
-use crate::policy::Policy;
+use crate::policy::{Policy, Value};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
 use thiserror::Error;
 
 /// Listings in one page of the feed.
@@ -167,13 +166,32 @@ fn result(status: &str, body: &[u8]) -> Result<Vec<Value>, Fault> {
     if body.len() > MAX_ANSWER {
         return Err(Fault::Garbled);
     }
-    let mut answer: Value = serde_json::from_slice(body).map_err(|_| Fault::Garbled)?;
-    match answer.get_mut("EVAL").map(Value::take) {
-        Some(Value::Array(values)) if values.first() == Some(&Value::Bool(false)) => {
-            Err(Fault::Refused)
-        }
-        Some(Value::Array(values)) => Ok(values),
+    let answer: Value = serde_json::from_slice(body).map_err(|_| Fault::Garbled)?;
+    let Value::Object(fields) = answer else {
+        return Err(Fault::Garbled);
+    };
+    match fields.into_iter().find(|(name, _)| name == "EVAL") {
+        Some((_, Value::List(values))) => match values.first() {
+            Some(Value::Bool(false)) => Err(Fault::Refused),
+            _ => Ok(values),
+        },
         _ => Err(Fault::Garbled),
+    }
+}
+
+/// A count, if it is one.
+fn count_of(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        _ => None,
+    }
+}
+
+/// A text, if it is one.
+fn text_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
     }
 }
 
@@ -184,18 +202,15 @@ fn result(status: &str, body: &[u8]) -> Result<Vec<Value>, Fault> {
 pub fn read_feed(status: &str, body: &[u8]) -> Result<Feed, Fault> {
     let values = result(status, body)?;
     let mut values = values.iter();
-    let last = values
-        .next()
-        .and_then(Value::as_str)
-        .and_then(FeedId::parse);
-    let count = values.next().and_then(Value::as_u64);
+    let last = values.next().and_then(text_of).and_then(FeedId::parse);
+    let count = values.next().and_then(count_of);
     let (Some(last), Some(count)) = (last, count) else {
         return Err(Fault::Garbled);
     };
     Ok(Feed {
         last,
         full: count >= PAGE as u64,
-        entries: values.filter_map(|line| entry(line.as_str()?)).collect(),
+        entries: values.filter_map(text_of).filter_map(entry).collect(),
     })
 }
 
@@ -243,7 +258,7 @@ pub fn read_totals(
     let values = result(status, body)?;
     let numbers: Option<Vec<f32>> = values
         .iter()
-        .map(|value| value.as_u64().map(|number| number as f32))
+        .map(|value| count_of(value).map(|number| number as f32))
         .collect();
     let numbers = numbers.ok_or(Fault::Garbled)?;
     let (fours, rest) = numbers.as_chunks::<4>();

@@ -27,7 +27,7 @@ impl ConfigError {
 
 /// A text as it stands in JSON.
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// Everything wrong with one configuration.

@@ -15,6 +15,7 @@ mod rules;
 mod sites;
 mod terms;
 mod traps;
+mod value;
 mod verdict;
 
 pub use config::{
@@ -32,4 +33,5 @@ pub use observe::Transcribe;
 pub use rejection::{RcptReply, RejectionPatterns};
 pub use reply_text::{Facts, ReplyText};
 pub use rules::Policy;
+pub(crate) use value::Value;
 pub use verdict::{Counts, Rule, Verdict};

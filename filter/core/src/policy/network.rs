@@ -1,6 +1,7 @@
 //! Networks of clients, in CIDR notation.
 
 use super::error::{ConfigError, quoted};
+use crate::client;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -14,15 +15,14 @@ impl Networks {
     pub(super) fn read(path: &str, texts: &[String], errors: &mut Vec<ConfigError>) -> Self {
         let mut networks: Vec<IpNet> = Vec::new();
         for (index, text) in texts.iter().enumerate() {
-            let address = || text.parse::<IpAddr>().map(IpNet::from);
-            match text.parse().or_else(|_| address()) {
-                Ok(network) => {
+            match client::network(text) {
+                Some(network) => {
                     // To sort them all takes more code than such a list is worth.
                     let network = network.trunc();
                     let at = networks.partition_point(|other| *other < network);
                     networks.insert(at, network);
                 }
-                Err(_) => errors.push(ConfigError::new(
+                None => errors.push(ConfigError::new(
                     &format!("{path}[{index}]"),
                     "a network as \"192.0.2.0/24\" or \"2001:db8::/32\"",
                     quoted(text),

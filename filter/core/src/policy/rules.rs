@@ -40,12 +40,11 @@ impl Policy {
     /// # Errors
     /// [`ConfigErrors`] naming each faulty field, its value and what would do.
     pub fn read(bytes: &[u8]) -> Result<Self, ConfigErrors> {
-        let fields =
-            envelope::open(bytes).map_err(|error| ConfigErrors::Json(error.to_string()))?;
+        let value = envelope::open(bytes).map_err(|error| ConfigErrors::Json(error.to_string()))?;
         // Its fields are in order, whatever order they came in.
-        let written = serde_json::to_string(&fields).unwrap_or_default();
+        let written = serde_json::to_string(&value).unwrap_or_default();
         let mut errors = Vec::new();
-        let config = config::read(fields, &mut errors);
+        let config = config::read(value, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors::Values(errors));
         }

@@ -51,7 +51,8 @@ fn unknown_sites(config: &DnsblConfig, zones: &Zones) -> Vec<ConfigError> {
             .domains()
             .any(|domain| domain.eq_ignore_ascii_case(site))
     };
-    let unknown = config.replies.keys().filter(|site| !known(site));
+    let named = config.replies.iter().map(|(site, _)| site);
+    let unknown = named.filter(|site| !known(site));
     unknown
         .map(|site| {
             let path = format!("dnsbl.replies.{site}");

@@ -36,8 +36,10 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
         return rest.is_empty();
     };
     for piece in pieces {
-        match memchr::memmem::find(rest, piece) {
-            Some(at) => rest = rest.get(at + piece.len()..).unwrap_or_default(),
+        let ends = (piece.len()..=rest.len()).map(|end| rest.split_at(end));
+        let mut found = ends.filter(|(before, _)| before.ends_with(piece));
+        match found.next() {
+            Some((_, behind)) => rest = behind,
             None => return false,
         }
     }

@@ -1,11 +1,29 @@
 //! The end of a message sent by `DATA`: a line holding one dot (RFC 5321 section 4.1.1.4).
 
 use super::line::LineEnd;
-use memchr::memmem::Finder;
-use std::sync::LazyLock;
 
 /// A line that begins with a dot, and the octet before it: no other line can be the last one.
-static DOTTED_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n."));
+const DOTTED_LINE: &[u8] = b"\n.";
+
+/// Where such a line begins. `memmem` chooses among searches of which only this one suits, and
+/// brings them all.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+fn dotted_line(text: &[u8]) -> Option<usize> {
+    use memchr::arch::all::packedpair::Pair;
+    use memchr::arch::wasm32::simd128::packedpair::Finder;
+
+    let pair = Pair::with_indices(DOTTED_LINE, 0, 1)?;
+    let finder = Finder::with_pair(DOTTED_LINE, pair)?;
+    if text.len() < finder.min_haystack_len() {
+        return text.windows(2).position(|pair| pair == DOTTED_LINE);
+    }
+    finder.find(text, DOTTED_LINE)
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+fn dotted_line(text: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, DOTTED_LINE)
+}
 
 /// What the scanned bytes held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +102,7 @@ impl EndOfData {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.state == State::Text {
-                let Some(lf) = DOTTED_LINE.find(rest) else {
+                let Some(lf) = dotted_line(rest) else {
                     self.state = State::behind(rest);
                     return Progress::More;
                 };

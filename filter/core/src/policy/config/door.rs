@@ -1,6 +1,6 @@
 //! What is checked before a client reaches the server.
 
-use std::collections::BTreeMap;
+use serde::Serializer;
 
 section! {
 /// How clients are told apart: all addresses of one prefix are one client.
@@ -104,7 +104,9 @@ pub struct DnsblConfig {
     /// documentation and other special networks.
     pub reserved: ReservedMode,
     /// What clients read instead of `replies.dnsbl`, by domain of the site that weighed most.
-    pub replies: BTreeMap<String, String>,
+    #[serde(serialize_with = "by_name")]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
+    pub replies: Vec<(String, String)>,
     /// How long answers are believed.
     pub ttl: TtlConfig,
     /// What is remembered.
@@ -118,6 +120,10 @@ pub struct DnsblConfig {
     #[cfg_attr(feature = "schema", schemars(range(min = 10, max = 86_400)))]
     pub self_test_s: u32,
 }
+}
+
+fn by_name<S: Serializer>(texts: &[(String, String)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(texts.iter().map(|(name, text)| (name, text)))
 }
 
 impl Default for DnsblConfig {
@@ -134,7 +140,7 @@ impl Default for DnsblConfig {
             timeout_ms: 5000,
             text: TextMode::default(),
             reserved: ReservedMode::default(),
-            replies: BTreeMap::new(),
+            replies: Vec::new(),
             ttl: TtlConfig::default(),
             cache: CacheConfig::default(),
             in_flight: 1000,

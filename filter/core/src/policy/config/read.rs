@@ -2,8 +2,7 @@
 
 use super::Config;
 use crate::policy::error::ConfigError;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use crate::policy::value::Value;
 
 /// A value and where it stands.
 pub(super) struct Piece<'a> {
@@ -26,10 +25,10 @@ pub(super) trait Section {
 }
 
 /// Reads a configuration; what is wrong with it is added to `faults`.
-pub(in crate::policy) fn read(fields: Map<String, Value>, faults: &mut Vec<ConfigError>) -> Config {
+pub(in crate::policy) fn read(value: Value, faults: &mut Vec<ConfigError>) -> Config {
     let mut config = Config::default();
     config.read(Piece {
-        value: Value::Object(fields),
+        value,
         path: String::new(),
         faults,
     });
@@ -39,11 +38,15 @@ pub(in crate::policy) fn read(fields: Map<String, Value>, faults: &mut Vec<Confi
 impl Piece<'_> {
     fn fault(self, expected: &str) {
         let got = match self.value {
-            Value::Array(_) => "a list".to_owned(),
+            Value::List(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),
-            plain => plain.to_string(),
+            plain => serde_json::to_string(&plain).unwrap_or_default(),
         };
-        let error = ConfigError::new(&self.path, expected, got);
+        let path = match self.path.as_str() {
+            "" => ".",
+            path => path,
+        };
+        let error = ConfigError::new(path, expected, got);
         self.faults.push(error);
     }
 
@@ -68,7 +71,10 @@ impl Piece<'_> {
     }
 
     fn number(self, min: i64, max: i64) -> Option<i64> {
-        let number = self.value.as_i64();
+        let number = match &self.value {
+            Value::Number(number) => number.as_i64(),
+            _ => None,
+        };
         let number = number.filter(|number| (min..=max).contains(number));
         if number.is_none() {
             self.fault(&format!("a whole number from {min} to {max}"));
@@ -78,7 +84,7 @@ impl Piece<'_> {
 
     fn text(self) -> Option<String> {
         match self.value {
-            Value::String(text) => Some(text),
+            Value::Text(text) => Some(text),
             _ => {
                 self.fault("a text in quotes");
                 None
@@ -105,8 +111,10 @@ pub(super) fn section(section: &mut dyn Section, piece: Piece<'_>) {
 
 /// Reads one of several words: its index.
 pub(super) fn choice(words: &[&str], piece: Piece<'_>) -> Option<usize> {
-    let word = piece.value.as_str();
-    let found = words.iter().position(|known| Some(*known) == word);
+    let found = match &piece.value {
+        Value::Text(word) => words.iter().position(|known| known == word),
+        _ => None,
+    };
     if found.is_none() {
         piece.fault(&["\"", &words.join("\" or \""), "\""].concat());
     }
@@ -147,7 +155,7 @@ impl Read for String {
 
 impl Read for Vec<String> {
     fn read(&mut self, piece: Piece<'_>) {
-        let Value::Array(items) = piece.value else {
+        let Value::List(items) = piece.value else {
             return piece.fault("a list");
         };
         self.clear();
@@ -162,13 +170,12 @@ impl Read for Vec<String> {
     }
 }
 
-impl Read for BTreeMap<String, String> {
+impl Read for Vec<(String, String)> {
     fn read(&mut self, piece: Piece<'_>) {
         self.clear();
         piece.each_field(|name, inside| {
-            if let Some(text) = inside.text() {
-                self.insert(name.to_owned(), text);
-            }
+            let text = inside.text();
+            self.extend(text.map(|text| (name.to_owned(), text)));
         });
     }
 }
@@ -189,12 +196,10 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn faults(value: Value) -> Vec<String> {
-        let Value::Object(fields) = value else {
-            unreachable!("an object")
-        };
+    fn faults(value: &serde_json::Value) -> Vec<String> {
+        let value = serde_json::from_str(&value.to_string()).unwrap();
         let mut faults = Vec::new();
-        let _ = read(fields, &mut faults);
+        let _ = read(value, &mut faults);
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -209,6 +214,10 @@ mod tests {
             (
                 json!({"rcpt": {"max_total": 5.5}}),
                 vec![format!("rcpt.max_total: expected {number}, got 5.5")],
+            ),
+            (
+                json!([5]),
+                vec![".: expected an object, got a list".to_owned()],
             ),
             (
                 json!({"rcpt": 5}),
@@ -249,7 +258,7 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(faults(config.clone()), expected, "{config}");
+            assert_eq!(faults(&config), expected, "{config}");
         }
     }
 }
