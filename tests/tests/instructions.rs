@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const LIMITS: [(&str, u64); 11] = [
     ("instructions of a message on a kept connection", 51_000),
     ("instructions of one whose commands are pipelined", 47_500),
-    ("instructions of a session with one message", 140_000),
+    ("instructions of a session with one message", 135_000),
     ("instructions of one that is written down", 210_000),
     ("instructions of one that might have been", 164_000),
     ("instructions of 1 MiB of DATA", 1_820_000),

@@ -5,7 +5,6 @@
 use crate::host;
 use crate::ledger;
 use crate::worker::Worker;
-use hashbrown::HashMap;
 use portcullis_core::dnsbl::Request;
 use portcullis_core::fleet::{
     Entry, Fault, Follow, MAX_ANSWER, News, Outbox, Turn, read_feed, read_totals, weights,
@@ -22,8 +21,8 @@ pub(crate) struct Fleet {
     cluster: String,
     follow: Follow,
     outbox: Outbox,
-    /// The questions asked, by the host's token.
-    calls: HashMap<u32, Call>,
+    /// The questions asked, by the host's token: one of each kind at most.
+    calls: Vec<(u32, Call)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl Fleet {
             cluster,
             follow: Follow::new(Duration::from_millis(config.poll_ms.into())),
             outbox: Outbox::new(origin, config.queued),
-            calls: HashMap::new(),
+            calls: Vec::new(),
         })
     }
 
@@ -67,8 +66,14 @@ impl Fleet {
         let body = request.body.as_deref();
         let sent = hostcalls::dispatch_http_call(&self.cluster, headers, body, Vec::new(), timeout);
         let token = sent.map_err(|_| Fault::Unreachable)?;
-        self.calls.insert(token, call);
+        self.calls.push((token, call));
         Ok(())
+    }
+
+    /// What was asked under a token.
+    fn take(&mut self, token: u32) -> Option<Call> {
+        let place = self.calls.iter().position(|(other, _)| *other == token)?;
+        Some(self.calls.swap_remove(place).1)
     }
 }
 
@@ -101,8 +106,7 @@ pub(crate) fn tick(worker: &mut Worker) {
 /// A response is at hand; whether it is the store's. Envoy tells of one that was cut off by giving
 /// it no headers.
 pub(crate) fn response(worker: &mut Worker, token: u32, headers: usize, size: usize) -> bool {
-    let fleet = worker.fleet.as_mut();
-    let Some(call) = fleet.and_then(|fleet| fleet.calls.remove(&token)) else {
+    let Some(call) = worker.fleet.as_mut().and_then(|fleet| fleet.take(token)) else {
         return false;
     };
     let status = host::response_header(":status").filter(|_| headers > 0);

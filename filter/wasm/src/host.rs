@@ -306,15 +306,27 @@ pub(crate) fn update_shared<T>(
     key: &str,
     mut change: impl FnMut(&[u8]) -> (T, Vec<u8>),
 ) -> Option<T> {
+    let mut outcome = None;
+    let mut change = |before: &[u8]| {
+        let (news, after) = change(before);
+        outcome = Some(news);
+        after
+    };
+    replace_shared(key, &mut change)?;
+    outcome
+}
+
+/// The same, once in the filter for all that is changed so.
+fn replace_shared(key: &str, change: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Option<()> {
     for _ in 0..MAX_CAS_TRIES {
         let (bytes, cas) = hostcalls::get_shared_data(key).ok()?;
         let before = bytes.unwrap_or_default();
-        let (outcome, after) = change(&before);
+        let after = change(&before);
         if after == before {
-            return Some(outcome);
+            return Some(());
         }
         match hostcalls::set_shared_data(key, Some(&after), cas.or(Some(NEW_VALUE))) {
-            Ok(()) => return Some(outcome),
+            Ok(()) => return Some(()),
             Err(Status::CasMismatch) => {}
             Err(_) => return None,
         }

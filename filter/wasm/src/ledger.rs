@@ -9,7 +9,7 @@ use crate::worker::{Errand, Later, Waiting, Worker};
 use portcullis_core::client::Client;
 use portcullis_core::fleet;
 use portcullis_core::ledger::{
-    Account, Census, Entry, Evicted, Listing, Posted, Slot, Survey, number_of,
+    Account, Census, Entry, Evicted, Listing, Posted, Slot, Survey, Terms, number_of,
 };
 use portcullis_core::metrics::Family;
 use portcullis_core::policy::Rule;
@@ -81,7 +81,7 @@ fn post(worker: &mut Worker, account: &Account) {
         return;
     };
     let client = account.client();
-    let posted = change(worker, client, |slot, now, terms| {
+    let posted = change(worker, client, &mut |slot, now, terms| {
         slot.post(client, news, now, terms)
     });
     let listed = match posted {
@@ -116,7 +116,7 @@ fn publish(worker: &mut Worker, client: Client, mut news: fleet::News) {
 
 /// Another guard has listed a client.
 pub(crate) fn told(worker: &mut Worker, client: Client, listing: Listing) {
-    let _ = change(worker, client, |slot, now, terms| {
+    let _ = change(worker, client, &mut |slot, now, terms| {
         slot.told(client, listing, now, terms)
     });
 }
@@ -150,7 +150,7 @@ pub(crate) fn totals(
     totals: fleet::Totals,
 ) {
     let sums = (totals.rejected, totals.delivered);
-    let posted = change(worker, client, |slot, now, terms| {
+    let posted = change(worker, client, &mut |slot, now, terms| {
         slot.totals(client, news.rejected, sums, now, terms)
     });
     let Some(posted) = posted else { return };
@@ -170,7 +170,7 @@ pub(crate) fn totals(
 fn change(
     worker: &mut Worker,
     client: Client,
-    mut change: impl FnMut(&mut Slot, u32, &portcullis_core::ledger::Terms) -> Posted,
+    change: &mut dyn FnMut(&mut Slot, u32, &Terms) -> Posted,
 ) -> Option<Posted> {
     let key = slot_key(worker, client)?;
     worker.tell_time();

@@ -161,10 +161,7 @@ impl StreamContext for Stream {
             duration_ms: duration.as_millis().try_into().unwrap_or(u64::MAX),
             held_ms: connection.held_ms(),
         });
-        let Ok(record) = serde_json::to_vec(&record) else {
-            return;
-        };
-        if let Err(refused) = host::set_property("portcullis", &record) {
+        if let Err(refused) = host::set_property("portcullis", record.to_json().as_bytes()) {
             log::warn!("no verdict for the access log: {refused}");
         }
     }

@@ -79,7 +79,7 @@ impl Slot {
     /// Adds what sessions have to tell of a client. A listing is made here and nowhere else, so
     /// that of two workers only one makes it.
     pub fn post(&mut self, client: Client, news: News, now: u32, terms: &Terms) -> Posted {
-        self.change(client, now, terms, |entry| {
+        self.change(client, now, terms, &mut |entry| {
             entry.hear(&news);
             if news.trapped() {
                 list(entry, Some(Reason::Trap), now, terms)
@@ -91,7 +91,7 @@ impl Slot {
 
     /// Takes over a listing that somebody else has made.
     pub fn told(&mut self, client: Client, listing: Listing, now: u32, terms: &Terms) -> Posted {
-        self.change(client, now, terms, |entry| {
+        self.change(client, now, terms, &mut |entry| {
             let news = entry.told(listing, now);
             entry.listing(now).filter(|_| news)
         })
@@ -107,7 +107,7 @@ impl Slot {
         now: u32,
         terms: &Terms,
     ) -> Posted {
-        self.change(client, now, terms, |entry| {
+        self.change(client, now, terms, &mut |entry| {
             entry.score = entry.score.max(rejected.clamp(0.0, MOST));
             entry.delivered = entry.delivered.max(delivered.clamp(0.0, MOST));
             accuse(entry, news, now, terms)
@@ -126,7 +126,7 @@ impl Slot {
         client: Client,
         now: u32,
         terms: &Terms,
-        change: impl FnOnce(&mut Entry) -> Option<Listing>,
+        change: &mut dyn FnMut(&mut Entry) -> Option<Listing>,
     ) -> Posted {
         let known = self.0.iter().position(|(known, _)| *known == client);
         let known = known.map(|at| self.0.swap_remove(at).1);

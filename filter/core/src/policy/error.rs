@@ -17,6 +17,11 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(path: &str, expected: &str, got: impl fmt::Display) -> Self {
+        Self::of(path, expected, &got)
+    }
+
+    /// The same, once in the filter for whatever was got.
+    fn of(path: &str, expected: &str, got: &dyn fmt::Display) -> Self {
         Self {
             path: path.to_owned(),
             expected: expected.to_owned(),

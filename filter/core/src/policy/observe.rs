@@ -70,7 +70,8 @@ impl Policy {
     #[must_use]
     pub fn enforces_on(&self, client: Client) -> bool {
         let percent = self.config().observe.percent;
-        self.config().mode == Mode::Enforce && mark(client) % 100 >= percent.into()
+        let chosen = || percent > 0 && mark(client) % 100 < percent.into();
+        self.config().mode == Mode::Enforce && !chosen()
     }
 
     /// The same by its address; nobody is tried out whose address is not known.

@@ -14,6 +14,7 @@
 mod client;
 mod door;
 mod effects;
+mod json;
 mod ledger;
 mod names;
 mod passage;

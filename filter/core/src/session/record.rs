@@ -1,12 +1,13 @@
 //! What is remembered of a session: one object for the access log.
 
+use super::json::Object;
 use super::{Phase, Session};
 use crate::ledger;
 use crate::policy::{Counts, Listing, Mode, Rule, Verdict};
 use serde::{Serialize, Serializer};
 use std::net::IpAddr;
 
-/// The outcome of a session, serialised as one JSON object.
+/// The outcome of a session, one JSON object. The filter writes it by [`Self::to_json`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// The client's address.
@@ -90,6 +91,18 @@ pub enum Ended {
     Guard,
 }
 
+impl Ended {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Client => "client",
+            Self::Quit => "quit",
+            Self::Server => "server",
+            Self::Guard => "guard",
+        }
+    }
+}
+
 /// How and when a session ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Ending {
@@ -115,6 +128,41 @@ impl From<ledger::Listing> for Listed {
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+/// Written field by field, which takes a third of what serde takes, and less of the filter.
+impl Record {
+    /// The record as JSON, octet for octet as serde would write it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = Object::new();
+        json.word("client", self.client.map(|client| client.to_string()));
+        json.word("prefix", self.prefix.as_ref());
+        json.word("verdict", Some(self.verdict));
+        json.word("rule", self.rule.map(Rule::name));
+        json.word("mode", Some(self.mode.name()));
+        json.value("policy", Some(&self.policy));
+        json.word("opaque", self.opaque);
+        json.plain("tls", if self.tls { "true" } else { "false" });
+        json.value("dnsbl", self.dnsbl.as_ref());
+        json.value("listed", self.listed.as_ref());
+        json.numbers(&self.counts.named());
+        match &self.evidence {
+            Some(counts) => {
+                let mut evidence = Object::new();
+                evidence.numbers(&counts.named());
+                json.plain("evidence", &evidence.end());
+            }
+            None => json.plain("evidence", "null"),
+        }
+        json.words("observed", self.observed.iter().map(|rule| rule.name()));
+        json.number("octets_from_client", self.traffic.octets_from_client);
+        json.number("octets_from_server", self.traffic.octets_from_server);
+        json.word("ended", Some(self.ending.ended.name()));
+        json.number("duration_ms", self.ending.duration_ms);
+        json.number("held_ms", self.ending.held_ms);
+        json.end()
     }
 }
 
@@ -177,6 +225,109 @@ impl Record {
                 ended,
                 ..Ending::default()
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// As little as a record can say.
+    fn least() -> Record {
+        Record {
+            client: None,
+            prefix: None,
+            verdict: "admit",
+            rule: None,
+            mode: Mode::Enforce,
+            policy: "0".to_owned(),
+            opaque: None,
+            tls: false,
+            dnsbl: None,
+            listed: None,
+            counts: Counts::default(),
+            evidence: None,
+            observed: Vec::new(),
+            traffic: Traffic::default(),
+            ending: Ending::default(),
+        }
+    }
+
+    /// As much.
+    fn most(client: &str) -> Record {
+        let site = crate::policy::Listed {
+            site: "bl.example.org".to_owned(),
+            codes: vec!["127.0.0.2".parse().unwrap(), "127.0.0.4".parse().unwrap()],
+            weight: -3,
+        };
+        Record {
+            client: client.parse().ok(),
+            prefix: Some("2001:db8::/64".to_owned()),
+            verdict: "close",
+            rule: Some(Rule::RcptTotal),
+            mode: Mode::Observe,
+            policy: "v1\"\\/2".to_owned(),
+            opaque: Some("starttls"),
+            tls: true,
+            dnsbl: Some(Listing {
+                total: 7,
+                sites: vec![site.clone(), site],
+                text: Some("see \"https://bl.example.org\"\u{7f}".to_owned()),
+            }),
+            listed: Some(Listed {
+                reason: "streak",
+                until: u32::MAX,
+                times: 3,
+            }),
+            counts: Counts {
+                tried: 1,
+                accepted: 20,
+                rejected: 300,
+                consecutive: 4000,
+                wasted: 50_000,
+                answered: 600_000,
+                messages: u32::MAX,
+            },
+            evidence: Some(Counts::default()),
+            observed: Rule::ALL.to_vec(),
+            traffic: Traffic {
+                octets_from_client: u64::MAX,
+                octets_from_server: 0,
+            },
+            ending: Ending {
+                ended: Ended::Guard,
+                duration_ms: 1_234_567,
+                held_ms: 89,
+            },
+        }
+    }
+
+    #[test]
+    fn it_is_written_as_serde_writes_it() {
+        let mut records = vec![least(), most("203.0.113.7"), most("2001:db8::1")];
+        let ends = [
+            Ended::Proxy,
+            Ended::Client,
+            Ended::Quit,
+            Ended::Server,
+            Ended::Guard,
+        ];
+        for ended in ends {
+            let mut record = least();
+            record.ending.ended = ended;
+            records.push(record);
+        }
+        for rule in Rule::ALL {
+            let mut record = least();
+            record.rule = Some(rule);
+            record.observed.push(rule);
+            records.push(record);
+        }
+        for record in records {
+            assert_eq!(record.to_json(), serde_json::to_string(&record).unwrap());
         }
     }
 }

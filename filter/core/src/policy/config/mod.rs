@@ -90,6 +90,17 @@ pub enum Mode {
 }
 }
 
+impl Mode {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 section! {
 /// Recipients the server does not know, counted over one session. Nothing resets the total.
 pub struct RcptConfig {
