@@ -119,20 +119,14 @@ impl Metrics {
 
     /// Keeps commands in mind, to be counted with others.
     pub(crate) fn keep_commands(&mut self, commands: &Commands) {
-        // Nearly every callback has read none.
-        if *commands == Commands::default() {
-            return;
-        }
-        for (kept, new) in self.commands.0.iter_mut().zip(&commands.0) {
-            *kept = kept.saturating_add(*new);
-        }
+        self.commands.add(commands);
     }
 
     /// Counts the commands that were kept in mind.
     pub(crate) fn count_commands(&mut self) {
         let kept = std::mem::take(&mut self.commands);
-        for (index, count) in kept.0.into_iter().enumerate() {
-            self.count_at(Family::Commands, index, count.into());
+        for (index, count) in kept.by_verb().iter().enumerate() {
+            self.count_at(Family::Commands, index, (*count).into());
         }
     }
 

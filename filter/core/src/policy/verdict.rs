@@ -25,22 +25,6 @@ pub struct Counts {
     pub messages: u32,
 }
 
-impl Counts {
-    /// Each count and its name.
-    #[must_use]
-    pub fn named(&self) -> [(&'static str, u32); 7] {
-        [
-            ("tried", self.tried),
-            ("accepted", self.accepted),
-            ("rejected", self.rejected),
-            ("consecutive", self.consecutive),
-            ("wasted", self.wasted),
-            ("answered", self.answered),
-            ("messages", self.messages),
-        ]
-    }
-}
-
 /// The rules of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {

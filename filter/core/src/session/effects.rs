@@ -59,14 +59,36 @@ pub enum Transport {
     StartTls,
 }
 
-/// How many commands of each verb were read, in the order of [`Verb::NAMES`].
+/// How many commands of each verb were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Commands(pub [u16; Verb::NAMES.len()]);
+pub struct Commands {
+    by_verb: [u16; Verb::NAMES.len()],
+    /// All of them: most inputs hold none, which is then known at once.
+    read: u16,
+}
 
 impl Commands {
     pub(super) fn count(&mut self, verb: Verb) {
-        if let Some(count) = self.0.get_mut(verb as usize) {
+        self.read = self.read.saturating_add(1);
+        if let Some(count) = self.by_verb.get_mut(verb as usize) {
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// How many of each, in the order of [`Verb::NAMES`].
+    #[must_use]
+    pub fn by_verb(&self) -> &[u16; Verb::NAMES.len()] {
+        &self.by_verb
+    }
+
+    /// Counts others with them.
+    pub fn add(&mut self, others: &Self) {
+        if others.read == 0 {
+            return;
+        }
+        self.read = self.read.saturating_add(others.read);
+        for (count, more) in self.by_verb.iter_mut().zip(&others.by_verb) {
+            *count = count.saturating_add(*more);
         }
     }
 }

@@ -1,10 +1,19 @@
 //! One JSON object, written into one text.
 
+use crate::policy::Counts;
 use itoa::{Buffer, Integer};
 use serde::Serialize;
 
 /// What a record mostly takes.
 const USUAL: usize = 640;
+
+/// How a field begins, with a comma before it. Names have nothing in them to be escaped.
+macro_rules! field {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+pub(super) use field;
 
 /// An object under way.
 #[derive(Debug)]
@@ -17,36 +26,34 @@ impl Object {
         Self(text)
     }
 
-    fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        self.quoted(name);
-        self.0.push(':');
+    fn begin(&mut self, field: &str) {
+        // The first has no comma before it.
+        let comma = usize::from(self.0.len() == 1);
+        self.0.push_str(field.get(comma..).unwrap_or_default());
     }
 
     /// In quotes what has nothing in it to be escaped.
     fn quoted(&mut self, word: &str) {
-        self.0.push('"');
-        self.0.push_str(word);
-        self.0.push('"');
+        for part in ["\"", word, "\""] {
+            self.0.push_str(part);
+        }
     }
 
     /// A field that is JSON already.
-    pub(super) fn plain(&mut self, name: &str, json: &str) {
-        self.name(name);
+    pub(super) fn plain(&mut self, field: &str, json: &str) {
+        self.begin(field);
         self.0.push_str(json);
     }
 
     /// A field of any kind.
-    pub(super) fn value(&mut self, name: &str, value: Option<&impl Serialize>) {
+    pub(super) fn value(&mut self, field: &str, value: Option<&impl Serialize>) {
         let json = value.and_then(|value| serde_json::to_string(value).ok());
-        self.plain(name, json.as_deref().unwrap_or("null"));
+        self.plain(field, json.as_deref().unwrap_or("null"));
     }
 
     /// A name or an address, in which nothing has to be escaped.
-    pub(super) fn word(&mut self, name: &str, word: Option<impl AsRef<str>>) {
-        self.name(name);
+    pub(super) fn word(&mut self, field: &str, word: Option<impl AsRef<str>>) {
+        self.begin(field);
         match word {
             Some(word) => self.quoted(word.as_ref()),
             None => self.0.push_str("null"),
@@ -54,9 +61,8 @@ impl Object {
     }
 
     /// A list of such names.
-    pub(super) fn words(&mut self, name: &str, words: impl Iterator<Item = &'static str>) {
-        self.name(name);
-        self.0.push('[');
+    pub(super) fn words(&mut self, field: &str, words: impl Iterator<Item = &'static str>) {
+        self.plain(field, "[");
         for (index, word) in words.enumerate() {
             if index > 0 {
                 self.0.push(',');
@@ -66,13 +72,21 @@ impl Object {
         self.0.push(']');
     }
 
-    pub(super) fn number(&mut self, name: &str, number: impl Integer) {
-        self.plain(name, Buffer::new().format(number));
+    pub(super) fn number(&mut self, field: &str, number: impl Integer) {
+        self.plain(field, Buffer::new().format(number));
     }
 
-    pub(super) fn numbers(&mut self, numbers: &[(&str, u32)]) {
-        for (name, number) in numbers {
-            self.number(name, *number);
+    pub(super) fn counts(&mut self, counts: &Counts) {
+        for (field, count) in [
+            (field!("tried"), counts.tried),
+            (field!("accepted"), counts.accepted),
+            (field!("rejected"), counts.rejected),
+            (field!("consecutive"), counts.consecutive),
+            (field!("wasted"), counts.wasted),
+            (field!("answered"), counts.answered),
+            (field!("messages"), counts.messages),
+        ] {
+            self.number(field, count);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is remembered of a session: one object for the access log.
 
-use super::json::Object;
+use super::json::{Object, field};
 use super::{Phase, Session};
 use crate::ledger;
 use crate::policy::{Counts, Listing, Mode, Rule, Verdict};
@@ -137,31 +137,43 @@ impl Record {
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = Object::new();
-        json.word("client", self.client.map(|client| client.to_string()));
-        json.word("prefix", self.prefix.as_ref());
-        json.word("verdict", Some(self.verdict));
-        json.word("rule", self.rule.map(Rule::name));
-        json.word("mode", Some(self.mode.name()));
-        json.value("policy", Some(&self.policy));
-        json.word("opaque", self.opaque);
-        json.plain("tls", if self.tls { "true" } else { "false" });
-        json.value("dnsbl", self.dnsbl.as_ref());
-        json.value("listed", self.listed.as_ref());
-        json.numbers(&self.counts.named());
+        json.word(
+            field!("client"),
+            self.client.map(|client| client.to_string()),
+        );
+        json.word(field!("prefix"), self.prefix.as_ref());
+        json.word(field!("verdict"), Some(self.verdict));
+        json.word(field!("rule"), self.rule.map(Rule::name));
+        json.word(field!("mode"), Some(self.mode.name()));
+        json.value(field!("policy"), Some(&self.policy));
+        json.word(field!("opaque"), self.opaque);
+        json.plain(field!("tls"), if self.tls { "true" } else { "false" });
+        json.value(field!("dnsbl"), self.dnsbl.as_ref());
+        json.value(field!("listed"), self.listed.as_ref());
+        json.counts(&self.counts);
         match &self.evidence {
             Some(counts) => {
                 let mut evidence = Object::new();
-                evidence.numbers(&counts.named());
-                json.plain("evidence", &evidence.end());
+                evidence.counts(counts);
+                json.plain(field!("evidence"), &evidence.end());
             }
-            None => json.plain("evidence", "null"),
+            None => json.plain(field!("evidence"), "null"),
         }
-        json.words("observed", self.observed.iter().map(|rule| rule.name()));
-        json.number("octets_from_client", self.traffic.octets_from_client);
-        json.number("octets_from_server", self.traffic.octets_from_server);
-        json.word("ended", Some(self.ending.ended.name()));
-        json.number("duration_ms", self.ending.duration_ms);
-        json.number("held_ms", self.ending.held_ms);
+        json.words(
+            field!("observed"),
+            self.observed.iter().map(|rule| rule.name()),
+        );
+        json.number(
+            field!("octets_from_client"),
+            self.traffic.octets_from_client,
+        );
+        json.number(
+            field!("octets_from_server"),
+            self.traffic.octets_from_server,
+        );
+        json.word(field!("ended"), Some(self.ending.ended.name()));
+        json.number(field!("duration_ms"), self.ending.duration_ms);
+        json.number(field!("held_ms"), self.ending.held_ms);
         json.end()
     }
 }

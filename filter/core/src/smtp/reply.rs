@@ -56,16 +56,17 @@ impl<'a> ReplyLine<'a> {
     /// # Errors
     /// [`InvalidReply`] where the line does not begin as RFC 5321 section 4.2 has it.
     pub fn parse(line: &'a [u8]) -> Result<Self, InvalidReply> {
-        let (digits, rest) = line.split_at_checked(3).ok_or(InvalidReply)?;
-        if !digits.iter().all(u8::is_ascii_digit) {
+        let [
+            first @ b'2'..=b'5',
+            second @ b'0'..=b'9',
+            third @ b'0'..=b'9',
+            rest @ ..,
+        ] = line
+        else {
             return Err(InvalidReply);
-        }
-        let code = digits
-            .iter()
-            .fold(0, |code: u16, digit| code * 10 + u16::from(digit - b'0'));
-        if !(200..600).contains(&code) {
-            return Err(InvalidReply);
-        }
+        };
+        let digits = [first, second, third].map(|digit| u16::from(digit - b'0'));
+        let code = digits.iter().fold(0, |code, digit| code * 10 + digit);
         let (last, text) = match rest.split_first() {
             None => (true, rest),
             Some((b' ', text)) => (true, text),

@@ -108,7 +108,13 @@ pub(crate) fn play(session: &mut Session, dialogue: Dialogue<'_>) -> u64 {
     for (client, server) in dialogue {
         let said = session.client_bytes(client);
         assert!(is_untouched(&said.to_server, client));
-        commands += said.commands.0.iter().copied().map(u64::from).sum::<u64>();
+        commands += said
+            .commands
+            .by_verb()
+            .iter()
+            .copied()
+            .map(u64::from)
+            .sum::<u64>();
         let said = session.server_bytes(server);
         assert!(is_untouched(&said.to_client, server));
     }
