@@ -1,29 +1,7 @@
 //! The end of a message sent by `DATA`: a line holding one dot (RFC 5321 section 4.1.1.4).
 
 use super::line::LineEnd;
-
-/// A line that begins with a dot, and the octet before it: no other line can be the last one.
-const DOTTED_LINE: &[u8] = b"\n.";
-
-/// Where such a line begins. `memmem` chooses among searches of which only this one suits, and
-/// brings them all.
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-fn dotted_line(text: &[u8]) -> Option<usize> {
-    use memchr::arch::all::packedpair::Pair;
-    use memchr::arch::wasm32::simd128::packedpair::Finder;
-
-    let pair = Pair::with_indices(DOTTED_LINE, 0, 1)?;
-    let finder = Finder::with_pair(DOTTED_LINE, pair)?;
-    if text.len() < finder.min_haystack_len() {
-        return text.windows(2).position(|pair| pair == DOTTED_LINE);
-    }
-    finder.find(text, DOTTED_LINE)
-}
-
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-fn dotted_line(text: &[u8]) -> Option<usize> {
-    memchr::memmem::find(text, DOTTED_LINE)
-}
+use portcullis_scan::dotted_line;
 
 /// What the scanned bytes held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +45,8 @@ impl State {
     }
 }
 
-/// Looks for the end of data in any segmentation, at the speed of `memchr` for what lies between
-/// lines that begin with a dot.
+/// Looks for the end of data in any segmentation, and closer than [`dotted_line`] only at lines that
+/// begin with a dot and end behind it.
 ///
 /// Only `CRLF.CRLF` ends a body. A client that ended its own `DATA` line by a bare LF, and whose
 /// server took it, is given bare LFs here too. Where another mixture of line ends stands around a
@@ -102,10 +80,17 @@ impl EndOfData {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.state == State::Text {
+                // No other line can be the last one.
                 let Some(lf) = dotted_line(rest) else {
                     self.state = State::behind(rest);
                     return Progress::More;
                 };
+                // A line that goes on behind its dot is not the last one either.
+                let behind = rest.get(lf + 2);
+                if behind.is_some_and(|octet| !matches!(octet, b'\r' | b'\n')) {
+                    at += lf + 3;
+                    continue;
+                }
                 let line_end = rest.get(..=lf).unwrap_or_default();
                 self.state = State::behind(line_end);
                 at += line_end.len();
