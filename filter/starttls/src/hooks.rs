@@ -1,18 +1,21 @@
 //! What Envoy's callbacks mean to a connection.
 #![forbid(unsafe_code)]
 
-use crate::switch::{Event, Read, Switch, Transport};
+use crate::switch::{Event, Read, Request, Switch, Transport};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Filter state by which the module tells the guard that this connection can be switched.
 pub(crate) const READY: &str = "portcullis.starttls";
-/// Its value: the module can answer STARTTLS, too, if nothing but that has come.
-const ANSWERS: &str = "answers";
+/// Its value: the module can answer STARTTLS, too, if nothing but that has come, and what comes
+/// first under TLS.
+const ANSWERS: &str = "answers-again";
 /// Another one: it should be able to switch, and is not.
 const UNAVAILABLE: &str = "unavailable";
 /// Filter state by which the guard asks for the switch. Envoy puts `wasm.` before the names of
 /// properties that a proxy-wasm filter sets.
 pub(crate) const ASKED: &str = "wasm.portcullis.starttls";
+/// The same for what it has the module say under TLS.
+pub(crate) const SAYS: &str = "wasm.portcullis.says";
 
 /// What a connection can do beside changing its transport.
 pub(crate) trait Connection: Transport {
@@ -93,10 +96,8 @@ impl Listener {
         switch: &mut Switch,
         connection: &impl Connection,
     ) -> (Read, Option<Event>) {
-        if switch.is_watching() {
-            // More has come before the turn did: it is behind what the turn is for.
-            answer_if_asked(switch, connection);
-        }
+        // More has come before the turn did: it is behind what the turn is for.
+        answer_if_asked(switch, connection);
         switch.arrived(octets, connection)
     }
 
@@ -109,7 +110,7 @@ impl Listener {
 
     /// The worker's turn that was asked for.
     pub(crate) fn turn(&self, switch: &mut Switch, connection: &impl Connection) -> Option<Event> {
-        if !switch.is_watching() {
+        if switch.looks_for().is_none() {
             return switch.turn(connection);
         }
         answer_if_asked(switch, connection);
@@ -161,8 +162,17 @@ impl Asked {
     }
 }
 
+/// Says what the guard has left to be said, if it may have left anything.
 fn answer_if_asked(switch: &mut Switch, connection: &impl Connection) {
-    if let Some(Asked::Answer(text)) = Asked::by_guard(connection) {
+    let text = match switch.looks_for() {
+        Some(Request::Tls) => match Asked::by_guard(connection) {
+            Some(Asked::Answer(text)) => Some(text),
+            Some(Asked::Start) | None => None,
+        },
+        Some(Request::Words) => connection.state(SAYS),
+        None => None,
+    };
+    if let Some(text) = text {
         switch.answer(&text, connection);
     }
 }

@@ -189,9 +189,12 @@ impl Connection {
         if !end
             && !has_waited
             && overflow.is_none()
-            && let Some(effects) = session.takes_starttls(&arrived)
+            && let Some(effects) = session.answered_by_host(&arrived)
         {
-            let asked = self.start_tls(&effects.to_client);
+            let asked = match effects.transport {
+                Transport::StartTls => self.start_tls(&effects.to_client),
+                Transport::Stays => self.have_module("portcullis.says", &effects.to_client),
+            };
             self.settle(&session, Wishes::of(&effects));
             return asked.map(|()| Onward::Done);
         }
@@ -281,10 +284,15 @@ impl Connection {
     fn start_tls(&self, word: &[u8]) -> Result<(), Refused> {
         drop(self.take_overflow());
         self.worker.borrow_mut().await_handshake(self.id);
+        self.have_module("portcullis.starttls", word)
+    }
+
+    /// Leaves a word for the module, in place of all that the client has sent so far.
+    fn have_module(&self, property: &str, word: &[u8]) -> Result<(), Refused> {
         let asked = host::replace_buffer(DownstreamData, b"")
-            .and_then(|()| host::set_property("portcullis.starttls", word));
+            .and_then(|()| host::set_property(property, word));
         asked.inspect_err(|refused| {
-            log::error!("TLS cannot be started: {refused}");
+            log::error!("the module cannot be asked to answer: {refused}");
             self.worker.borrow_mut().send(Errand::Close(self.id));
         })
     }

@@ -212,6 +212,7 @@ fn property(path: &str) -> Option<Bytes> {
 pub(crate) fn carrier() -> Carrier {
     let tells = |path| property(path).filter(|value| !value.is_empty());
     match tells("filter_state\0portcullis.starttls").as_deref() {
+        Some(b"answers-again") => Carrier::Switchable(Voice::HostAgain),
         Some(b"answers") => Carrier::Switchable(Voice::Host),
         Some(b"unavailable") => Carrier::Unavailable,
         Some(_) => Carrier::Switchable(Voice::Server),

@@ -15,6 +15,8 @@ pub(super) enum Carrier {
     Tls,
     /// A module beside the filter could start TLS, and answer STARTTLS.
     Switchable,
+    /// The same, and what the client said first under TLS was answered by it.
+    SwitchableAgain,
     /// Such a module was there, and could not.
     Unavailable,
 }
@@ -28,8 +30,12 @@ impl Carrier {
     /// could start it.
     pub(super) fn of(transcript: &Transcript) -> Self {
         let mut asked = false;
-        for line in transcript.text.lines() {
+        let lines = transcript.text.lines();
+        let mut pairs = lines.clone().zip(lines.clone().skip(1));
+        let again = pairs.any(|(line, next)| is_answered_here(line, next) == Some(Here::Hello));
+        for line in lines {
             match line.strip_prefix("# ").and_then(|line| after(line, "C<")) {
+                Some("250 STARTTLS" | "250-STARTTLS") if again => return Self::SwitchableAgain,
                 Some("250 STARTTLS" | "250-STARTTLS") => return Self::Switchable,
                 Some(reply) if asked && reply.starts_with("454 ") => return Self::Unavailable,
                 _ => {}
@@ -49,6 +55,7 @@ impl Carrier {
             Self::Cleartext => (b"", b""),
             Self::Tls => (b"", b"TLSv1.3"),
             Self::Switchable => (b"answers", b""),
+            Self::SwitchableAgain => (b"answers-again", b""),
             Self::Unavailable => (b"unavailable", b""),
         };
         [
@@ -68,12 +75,25 @@ fn after<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
     rest.strip_prefix(marker)?.strip_prefix(' ')
 }
 
-/// Whether these lines of a transcript begin with STARTTLS that the filter has answered itself,
-/// so that the server heard nothing of it.
-pub(super) fn is_answered_here(line: &str, next: &str) -> bool {
-    let asks = after(line, "C>").is_some_and(|said| said.eq_ignore_ascii_case("STARTTLS"));
-    let reply = next.strip_prefix("# ").and_then(|next| after(next, "C<"));
-    asks && reply.is_some_and(|reply| reply.starts_with("220 "))
+/// A command that the filter has answered itself, so that the server heard nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Here {
+    /// STARTTLS.
+    StartTls,
+    /// The first EHLO under TLS.
+    Hello,
+}
+
+/// Whether these lines of a transcript begin with one.
+pub(super) fn is_answered_here(line: &str, next: &str) -> Option<Here> {
+    let said = after(line, "C>")?;
+    let reply = after(next.strip_prefix("# ")?, "C<")?;
+    let verb = said.split(' ').next()?;
+    match reply.get(..3)? {
+        "220" if said.eq_ignore_ascii_case("STARTTLS") => Some(Here::StartTls),
+        "250" if verb.eq_ignore_ascii_case("EHLO") => Some(Here::Hello),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +113,8 @@ mod tests {
     #[test]
     fn replies_and_the_record_tell_what_carried_a_session() {
         let offer = "0.1 C> EHLO a\n0.2 S> 250 mx\n# 0.2 C< 250-mx\n# 0.2 C< 250 STARTTLS\n";
+        let known = "0.3 C> STARTTLS\n# 0.3 C< 220 go\n0.4 C> EHLO a\n# 0.4 C< 250 mx\n";
+        let again = format!("{offer}{known}");
         let not_now = "0.1 C> NOOP\nC+ starttls\n0.2 S> 250 ok\n# 0.2 C< 454 4.7.0 not now\n";
         let of_the_server = "0.1 C> EHLO a\n0.2 S> 250 STARTTLS\n0.3 C> STARTTLS\n0.4 S> 220 go\n";
         let other = "0.1 C> AUTH PLAIN\n0.2 S> 235 ok\n# 0.2 C< 454 4.7.0 later\n";
@@ -101,6 +123,7 @@ mod tests {
             (true, "", Carrier::Tls),
             (false, offer, Carrier::Switchable),
             (true, offer, Carrier::Switchable),
+            (true, &again, Carrier::SwitchableAgain),
             (false, not_now, Carrier::Unavailable),
             (false, of_the_server, Carrier::Cleartext),
             (false, other, Carrier::Cleartext),

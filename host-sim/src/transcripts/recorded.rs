@@ -103,7 +103,7 @@ impl Recorded {
 /// The lines, from 1, of commands that the server heard nothing of.
 fn answered(text: &str) -> Vec<usize> {
     let lines = text.lines().zip(text.lines().skip(1)).zip(1..);
-    let here = lines.filter(|((line, next), _)| is_answered_here(line, next));
+    let here = lines.filter(|((line, next), _)| is_answered_here(line, next).is_some());
     here.map(|(_, number)| number).collect()
 }
 
@@ -238,6 +238,16 @@ mod tests {
         for (command, reply) in [("NOOP\r\n", "one"), ("STARTTLS\r\n", "two")] {
             let said = server.hear(command.as_bytes()).remove(0).bytes;
             assert_eq!(said, format!("250 2.0.0 {reply}\r\n").as_bytes());
+        }
+    }
+
+    #[test]
+    fn of_the_ehlo_under_tls_that_the_filter_knew_the_server_heard_nothing() {
+        let known = "0.1 S> 220 mx\n0.2 C> EHLO a\n0.2 S> 250 mx\n# 0.2 C< 250 STARTTLS\n\
+                     0.3 C> STARTTLS\n# 0.3 C< 220 go\n0.4 C> EHLO a\n# 0.4 C< 250 mx\n";
+        let asked = "0.4 C> EHLO a\n0.4 S> 250 mx\n# 0.4 C< 250 mx\n0.5 C> QUIT\n";
+        for (text, exchanges) in [(known.to_owned(), 1), (format!("{known}{asked}"), 3)] {
+            assert_eq!(recorded(&text).server.exchanges.len(), exchanges, "{text}");
         }
     }
 

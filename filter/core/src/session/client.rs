@@ -203,6 +203,7 @@ impl Session {
                 break;
             }
             self.tell_command(line, &command, end);
+            self.remember_hello(line, &command, end);
             match gate {
                 Gate::Wait => {}
                 Gate::Pass(answer) => {

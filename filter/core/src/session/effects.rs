@@ -44,8 +44,10 @@ pub enum Carrier {
 pub enum Voice {
     /// A reply of the server, which is made to owe one.
     Server,
-    /// The host as well, where the server owes no reply ([`super::Session::takes_starttls`]).
+    /// The host as well, where the server owes no reply ([`super::Session::answered_by_host`]).
     Host,
+    /// The same, and the host can also answer what the client says first under TLS.
+    HostAgain,
 }
 
 /// Whether a connection's transport is to change.

@@ -14,6 +14,7 @@
 mod client;
 mod door;
 mod effects;
+mod hello;
 mod json;
 mod ledger;
 mod names;
@@ -40,6 +41,7 @@ use crate::ledger::{Account, Listing as Listed, Turn};
 use crate::policy::{Counts, Facts, Listing, LookupMode, Mode, Policy, Rule, Verdict};
 use crate::smtp::Tracker;
 use door::Refusal;
+use hello::Remembered;
 use ledger::Room;
 use names::{Mailboxes, Names};
 use record::Traffic;
@@ -105,6 +107,8 @@ pub struct Session {
     phase: Phase,
     client_side: ClientSide,
     tls: Tls,
+    /// The last EHLO, as long as the server would say the same to it again.
+    hello: Option<Box<Remembered>>,
     counts: Counts,
     transaction: Option<Transaction>,
     traffic: Traffic,
@@ -162,6 +166,7 @@ impl Session {
             phase,
             client_side: ClientSide::Open,
             tls: Tls::default(),
+            hello: None,
             counts: Counts::default(),
             transaction: None,
             traffic: Traffic::default(),

@@ -65,6 +65,7 @@ impl Session {
     /// a refusal that is still owed.
     pub fn server_end(&mut self) -> Effects<'static> {
         let waiting = std::mem::take(&mut self.partial_reply);
+        self.hello = None;
         let mut effects = Effects::default();
         if let Phase::Refused(verdict, Refusal::Owed) = self.phase {
             self.tell_refusal(verdict, &mut effects);
@@ -205,6 +206,7 @@ impl Session {
         let doubtful = self.tracker.in_doubtful_body();
         let Some(answer) = self.tracker.replied(code, reply) else {
             // The server may say 421 and go at any time (RFC 5321 section 3.8).
+            self.hello = None;
             return match code.0 {
                 421 => Fate::Pass,
                 _ if doubtful => self.smuggled(effects),
@@ -240,6 +242,7 @@ impl Session {
             }
             Answer::Hello(hello) => match self.transaction_ended(answer, code, effects) {
                 Fate::Pass if code.is_success() => {
+                    self.remember_reply(code, reply);
                     self.greeted(hello, reply).map_or(Fate::Pass, Fate::Rewrite)
                 }
                 fate => fate,

@@ -114,7 +114,10 @@ impl Session {
     /// The client says something, if it does.
     pub(super) fn hears(&mut self, bytes: &[u8]) {
         self.tls = match self.tls {
-            Tls::Handshake if !bytes.is_empty() => Tls::Anew,
+            Tls::Handshake if !bytes.is_empty() => {
+                self.hello = None;
+                Tls::Anew
+            }
             Tls::Implicit if !bytes.is_empty() => Tls::Active,
             same => same,
         };
@@ -158,19 +161,22 @@ impl Session {
         effects.notes.push(Note::StartTls);
     }
 
-    /// Whether `bytes`, all that the client has sent by now and the guard has not taken, are
-    /// STARTTLS as everybody writes it and can be answered by the host itself: the server then
-    /// hears nothing of it, which saves it a NOOP. Then they are taken, and the answer is in the
-    /// effects.
+    /// Whether `bytes`, all that the client has sent by now and the guard has not taken, are one
+    /// command that the host itself is to answer, so that the server hears nothing of it: STARTTLS
+    /// as everybody writes it, or under TLS the EHLO from before. Then they are taken, and the
+    /// answer is in the effects.
     #[must_use]
-    pub fn takes_starttls(&mut self, bytes: &[u8]) -> Option<Effects<'static>> {
+    pub fn answered_by_host(&mut self, bytes: &[u8]) -> Option<Effects<'static>> {
+        let take = match self.tls {
+            Tls::Offered(Voice::Host | Voice::HostAgain) if is_line(bytes) => Self::takes_starttls,
+            Tls::Handshake => Self::takes_hello,
+            _ => return None,
+        };
         let is_idle = self.is_read() && self.held.is_empty() && self.tracker.owed().is_empty();
-        if self.tls != Tls::Offered(Voice::Host) || !is_idle || self.condemned.is_some() {
-            return None;
-        }
-        if !is_line(bytes) {
-            return None;
-        }
+        (is_idle && self.condemned.is_none()).then(|| take(self, bytes))?
+    }
+
+    fn takes_starttls(&mut self, bytes: &[u8]) -> Option<Effects<'static>> {
         let Unit::Command { command, .. } = self.tracker.peek(bytes) else {
             return None;
         };

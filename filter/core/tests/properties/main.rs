@@ -123,7 +123,8 @@ proptest! {
         before in 0usize..4,
         injected in bytes(),
         cuts in prop::collection::vec((1usize..30, 0usize..3), 1..30),
-        voice in prop_oneof![Just(Voice::Server), Just(Voice::Host)],
+        voice in prop::sample::select(vec![Voice::Server, Voice::Host, Voice::HostAgain]),
+        again in any::<bool>(),
     ) {
         let said = format!("EHLO a.test\r\n{}", "RSET\r\n".repeat(before));
         let mut client = [said.as_bytes(), b"STARTTLS\r\n", &injected].concat();
@@ -150,6 +151,15 @@ proptest! {
         prop_assert_eq!(gate.kept(), 0);
         let read = text(&gate.client_read);
         prop_assert!(read.ends_with("\n220 2.0.0 Ready to start TLS\r\n"), "{}", read);
+        if again {
+            // Of the same EHLO the server hears only if it may not stand where it stood.
+            gate.client(b"EHLO a.test\r\n");
+            let is_known = voice == Voice::HostAgain && before == 0;
+            let heard = if is_known { "" } else { "EHLO a.test\r\n" };
+            prop_assert_eq!(text(&gate.server_read), said + heard);
+            prop_assert_eq!(text(&gate.client_read).ends_with("\n250 mx\r\n"), is_known);
+            return Ok(());
+        }
         gate.client(b"MAIL FROM:<>\r\nEHLO b.test\r\n");
         prop_assert_eq!(
             text(&gate.server_read),

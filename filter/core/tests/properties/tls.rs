@@ -38,10 +38,12 @@ impl Gate {
     pub(crate) fn client(&mut self, bytes: &[u8]) {
         self.host.extend_from_slice(bytes);
         let offered = std::mem::take(&mut self.host);
-        if let Some(effects) = self.session.takes_starttls(&offered) {
+        if let Some(effects) = self.session.answered_by_host(&offered) {
             self.client_read.extend_from_slice(&effects.to_client);
-            self.transport = effects.transport;
-            self.told_by = Some(Voice::Host);
+            if effects.transport == Transport::StartTls {
+                self.transport = Transport::StartTls;
+                self.told_by = Some(Voice::Host);
+            }
             return;
         }
         let effects = self.session.client_bytes(&offered);

@@ -145,9 +145,13 @@ fn connect(config: *const c_void) -> *const c_void {
     filter
 }
 
+/// What the guard leaves for the module.
+fn leave(key: &str, word: &'static str) {
+    ENVOY.with_borrow_mut(|envoy| envoy.state.push((key.to_owned(), word)));
+}
+
 fn ask_for(word: &'static str) {
-    let key = crate::hooks::ASKED.to_owned();
-    ENVOY.with_borrow_mut(|envoy| envoy.state.push((key, word)));
+    leave(crate::hooks::ASKED, word);
 }
 
 fn ask() {
@@ -171,7 +175,7 @@ fn a_connection_is_switched_and_leaves_nothing_behind() {
     ENVOY.with_borrow_mut(|envoy| envoy.has_socket = true);
     let config = configure();
     let filter = connect(config);
-    assert_eq!(told(), ["state portcullis.starttls answers"]);
+    assert_eq!(told(), ["state portcullis.starttls answers-again"]);
     assert_eq!(read(filter, 6), CONTINUE);
     envoy_dynamic_module_on_network_filter_write(handle(), filter, 6, false);
     envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark(handle(), filter);
@@ -193,6 +197,18 @@ fn a_connection_is_switched_and_leaves_nothing_behind() {
     );
     switch(filter);
     assert!(told().is_empty(), "once is enough");
+    assert_eq!(read(filter, 6), CONTINUE);
+    assert_eq!(
+        told(),
+        ["scheduler_commit"],
+        "the guard may know the answer"
+    );
+    envoy_dynamic_module_on_network_filter_scheduled(handle(), filter, 0);
+    assert!(told().is_empty(), "it does not");
+    leave(crate::hooks::SAYS, "250 mx");
+    assert_eq!(read(filter, 10), CONTINUE);
+    envoy_dynamic_module_on_network_filter_scheduled(handle(), filter, 0);
+    assert!(told().is_empty(), "and will not be asked again");
     // A policy may go before its connections.
     envoy_dynamic_module_on_network_filter_config_destroy(config);
     envoy_dynamic_module_on_network_filter_event(handle(), filter, 0);
@@ -230,6 +246,15 @@ fn a_220_is_said_where_the_guard_asks_for_it() {
         scheduled(handle(), filter, 0);
         let expected = ["scheduler_commit", "limit 65536", "start", "count 7 1"];
         assert_eq!(told(), expected);
+        // What the client says first under TLS, too: in the turn, or before what comes next.
+        assert_eq!(read(filter, 25), CONTINUE);
+        assert_eq!(told(), ["scheduler_commit"]);
+        leave(crate::hooks::SAYS, "250 mx");
+        if more {
+            assert_eq!(read(filter, 4), CONTINUE);
+        }
+        scheduled(handle(), filter, 0);
+        assert_eq!(told(), ["say 250 mx"], "once, and nothing is dropped");
         envoy_dynamic_module_on_network_filter_destroy(filter.cast_mut());
     }
 }

@@ -10,7 +10,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const REFUSAL: &str =
     "554 5.7.1 Service unavailable; client [203.0.113.7] blocked using bl.test; why\r\n";
 
-fn listing() -> Rc<Listing> {
+pub(super) fn listing() -> Rc<Listing> {
     Rc::new(Listing {
         total: 3,
         sites: vec![Listed {

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod door;
+mod hello;
 mod ledger;
 mod metering;
 mod names;

@@ -298,16 +298,16 @@ fn the_host_answers_where_the_server_owes_nothing() {
         ("STARTTLS\r\nNOOP\r\n", "more than that"),
         ("NOOP\r\n", "another command"),
     ] {
-        let taken = talk.session.takes_starttls(bytes.as_bytes());
+        let taken = talk.session.answered_by_host(bytes.as_bytes());
         assert!(taken.is_none(), "{why}");
     }
-    let effects = talk.session.takes_starttls(b"startTLS\r\n").unwrap();
+    let effects = talk.session.answered_by_host(b"startTLS\r\n").unwrap();
     assert_eq!(effects.to_client, READY.as_bytes());
     assert!(effects.to_server.is_empty());
     assert_eq!(effects.transport, Transport::StartTls);
     assert_eq!(effects.notes, [Note::StartTls]);
     assert!(talk.session.awaits_handshake());
-    assert!(talk.session.takes_starttls(b"STARTTLS\r\n").is_none());
+    assert!(talk.session.answered_by_host(b"STARTTLS\r\n").is_none());
     assert_eq!(
         talk.client("BDAT 3\r\n"),
         "NOOP\r\n",
@@ -344,7 +344,7 @@ fn the_host_does_not_answer_before_the_server_has() {
         (&mut server, "the host cannot"),
         (&mut clear, "TLS cannot be started"),
     ] {
-        let taken = talk.session.takes_starttls(b"STARTTLS\r\n");
+        let taken = talk.session.answered_by_host(b"STARTTLS\r\n");
         assert!(taken.is_none(), "{why}");
     }
     // Then it takes the other way.
@@ -371,6 +371,6 @@ fn where_tls_should_be_and_is_not_the_client_may_try_later() {
             talk.server("250 mail\r\n250 noop\r\n250 rset\r\n"),
             "250 mail\r\n454 4.7.0 TLS not available due to temporary reason\r\n250 rset\r\n"
         );
-        assert!(talk.session.takes_starttls(b"STARTTLS\r\n").is_none());
+        assert!(talk.session.answered_by_host(b"STARTTLS\r\n").is_none());
     }
 }
