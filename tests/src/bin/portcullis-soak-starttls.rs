@@ -13,21 +13,14 @@ use portcullis_tests::{
     tls::{Certificate, Key},
 };
 
-/// The first rounds fill caches and pools.
+/// The first rounds of a set of Envoys fill caches and pools.
 const WARM_UP: usize = 10;
+const DROPPED: &str = "dynamicmodulescustom.portcullis_starttls_dropped_total";
 /// What its memory may grow by for a session, octets, beyond what it grows by under TLS from the
 /// first byte on. A leak of a session's least state would be more.
 const MOST_GROWTH: f64 = 100.0;
-
-/// What Envoy's CPU time for a session may be, against one under TLS from the first byte on. Where
-/// there is hardly a message, the EHLO and the STARTTLS that are more are a tenth of all by
-/// themselves: there it is only not to become worse.
-fn most_cpu(message: Message) -> f64 {
-    match message {
-        Message::Short => 1.15,
-        Message::Usual => 1.1,
-    }
-}
+/// What Envoy's CPU time for a session may be, against one under TLS from the first byte on.
+const MOST_CPU: f64 = 1.1;
 
 /// Measures STARTTLS against TLS from the first byte on.
 #[derive(Debug, Parser)]
@@ -39,6 +32,10 @@ struct Options {
     /// the machine.
     #[arg(long, default_value_t = 200)]
     rounds: usize,
+    /// How often Envoys are started for that: two that do the same differ by a few percent for as
+    /// long as they live. The first ones have half of the rounds, and tell whether memory grows.
+    #[arg(long, default_value_t = 4)]
+    sets: usize,
     /// The kind of the certificate's key.
     #[arg(long, value_enum, default_value_t = Key::Ec)]
     key: Key,
@@ -47,10 +44,31 @@ struct Options {
     at_once: NonZero<usize>,
 }
 
-/// One of the two that are compared.
+impl Options {
+    fn rounds_of(&self, set: usize) -> usize {
+        let others = self.sets.saturating_sub(1);
+        match (set, (self.rounds / 2).checked_div(others)) {
+            (_, None) => self.rounds,
+            (0, Some(_)) => self.rounds / 2,
+            (_, Some(rounds)) => rounds,
+        }
+    }
+
+    fn sessions_of_a_round(&self) -> usize {
+        self.sessions.checked_div(self.rounds).unwrap_or_default()
+    }
+}
+
+/// One of the kinds that are compared.
 struct Side {
     begin: Begin,
     envoy: Envoy,
+    used: Used,
+}
+
+/// What an Envoy has used.
+#[derive(Debug, Default)]
+struct Used {
     failures: usize,
     /// CPU time of each round, seconds.
     cpu: Vec<f64>,
@@ -73,9 +91,7 @@ impl Side {
         Ok(Self {
             begin,
             envoy: config.client_tls(tls).start()?,
-            failures: 0,
-            cpu: Vec::new(),
-            memory: Vec::new(),
+            used: Used::default(),
         })
     }
 
@@ -95,22 +111,43 @@ impl Side {
                 failed.len()
             );
         }
-        self.failures += failed.len();
-        self.cpu.push(after.cpu - before.cpu);
-        self.memory.push(after.memory);
+        self.used.failures += failed.len();
+        self.used.cpu.push(after.cpu - before.cpu);
+        self.used.memory.push(after.memory);
         Ok(())
     }
 
+    /// What it has used, if all went well.
+    fn end(self) -> Result<Used> {
+        let traps = self.envoy.traps()?;
+        ensure!(traps.is_empty(), "{traps:#?}");
+        let failures = self.used.failures;
+        ensure!(
+            failures == 0,
+            "{:?}: {failures} sessions failed",
+            self.begin
+        );
+        if self.begin == Begin::StartTls {
+            let dropped = self.envoy.admin().stat(DROPPED)?;
+            ensure!(
+                dropped == 0,
+                "something of {dropped} handshakes was dropped"
+            );
+        }
+        Ok(self.used)
+    }
+}
+
+impl Used {
     /// CPU time of the rounds behind the first ones, seconds.
     fn warm_cpu(&self) -> &[f64] {
         self.cpu.get(WARM_UP..).unwrap_or_default()
     }
 
-    /// How many times as much it costs as `other`: the median over the rounds, in each of which
-    /// both had the same neighbours.
-    fn cost_against(&self, other: &Self) -> f64 {
+    /// How many times as much each round costs as that of `other`, which had the same neighbours.
+    fn cost_against(&self, other: &Self) -> impl Iterator<Item = f64> {
         let pairs = self.warm_cpu().iter().zip(other.warm_cpu());
-        median(pairs.map(|(own, others)| own / others).collect())
+        pairs.map(|(own, others)| own / others)
     }
 
     fn growth_per_session(&self, count: usize) -> f64 {
@@ -123,48 +160,66 @@ fn sessions_of(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX).max(1))
 }
 
-/// Whether a session by STARTTLS costs too much, or fails.
-fn compare(options: &Options, message: Message, mta: &HostSim) -> Result<Verdict> {
+/// One Envoy of each kind, under the load of their rounds.
+fn run_set(options: &Options, rounds: usize, message: Message, mta: &HostSim) -> Result<[Used; 3]> {
     let mut sides = [
         Side::start(Begin::StartTls, options.key, mta)?,
         Side::start(Begin::Connect, options.key, mta)?,
         Side::start(Begin::ConnectAndTwoMore, options.key, mta)?,
     ];
-    let count = options.sessions / options.rounds;
-    for _ in 0..options.rounds {
+    for _ in 0..rounds {
         for side in &mut sides {
-            side.round(message, count, options.at_once)?;
+            side.round(message, options.sessions_of_a_round(), options.at_once)?;
         }
     }
+    let [asked, connected, as_long] = sides;
+    Ok([asked.end()?, connected.end()?, as_long.end()?])
+}
+
+/// The median over all sets.
+fn over_all<I>(sets: &[[Used; 3]], of: impl Fn(&[Used; 3]) -> I) -> f64
+where
+    I: IntoIterator<Item = f64>,
+{
+    median(sets.iter().flat_map(of).collect())
+}
+
+/// Whether a session by STARTTLS costs too much, or fails.
+fn compare(options: &Options, message: Message, mta: &HostSim) -> Result<Verdict> {
+    let sets = (0..options.sets).map(|set| run_set(options, options.rounds_of(set), message, mta));
+    let sets = sets.collect::<Result<Vec<_>>>()?;
+    let count = options.sessions_of_a_round();
     println!("{message:?} messages:");
-    for side in &sides {
+    let kinds = [Begin::StartTls, Begin::Connect, Begin::ConnectAndTwoMore];
+    for (place, begin) in kinds.into_iter().enumerate() {
+        let all = || sets.iter().filter_map(|set| set.get(place));
+        let cpu = all().flat_map(|used| used.warm_cpu().to_vec()).collect();
         println!(
-            "  {:?}: {} sessions, {} failed, {:.3} ms CPU and {:+.0} octets each",
-            side.begin,
-            count * options.rounds,
-            side.failures,
-            1e3 * median(side.warm_cpu().to_vec()) / sessions_of(count),
-            side.growth_per_session(count),
+            "  {begin:?}: {} sessions, {} failed, {:.3} ms CPU and {:+.0} octets each",
+            count * all().map(|used| used.cpu.len()).sum::<usize>(),
+            all().map(|used| used.failures).sum::<usize>(),
+            1e3 * median(cpu) / sessions_of(count),
+            all()
+                .next()
+                .map_or(0.0, |used| used.growth_per_session(count)),
         );
-        ensure!(side.envoy.traps()?.is_empty(), "{:#?}", side.envoy.traps()?);
     }
-    let [asked, connected, as_long] = &sides;
-    let (whole, switch) = (asked.cost_against(connected), asked.cost_against(as_long));
+    let whole = over_all(&sets, |[asked, connected, _]| {
+        asked.cost_against(connected).collect::<Vec<_>>()
+    });
+    let switch = over_all(&sets, |[asked, _, as_long]| {
+        asked.cost_against(as_long).collect::<Vec<_>>()
+    });
     println!("  by STARTTLS: {whole:.3} times the CPU time of TLS from the first byte on,");
     println!("  and {switch:.3} times that of one with as many commands");
-    ensure!(asked.failures == 0, "{} sessions failed", asked.failures);
-    let growth = asked.growth_per_session(count) - connected.growth_per_session(count);
+    let growth = sets.first().map_or(0.0, |[asked, connected, _]| {
+        asked.growth_per_session(count) - connected.growth_per_session(count)
+    });
     ensure!(
         growth < MOST_GROWTH,
         "memory grows by {growth:.0} octets a session more"
     );
-    let dropped = "dynamicmodulescustom.portcullis_starttls_dropped_total";
-    let dropped = asked.envoy.admin().stat(dropped)?;
-    ensure!(
-        dropped == 0,
-        "something of {dropped} handshakes was dropped"
-    );
-    Ok(match whole <= most_cpu(message) {
+    Ok(match whole <= MOST_CPU {
         true => Verdict::Within,
         false => Verdict::TooMuch,
     })
@@ -180,9 +235,9 @@ enum Verdict {
 fn run(options: &Options) -> Result<()> {
     portcullis_tests::process::raise_open_files()?;
     ensure!(
-        options.rounds > WARM_UP + 1,
-        "--rounds: more than {}",
-        WARM_UP + 1
+        options.sets > 0 && (0..options.sets).all(|set| options.rounds_of(set) > WARM_UP + 1),
+        "--rounds: too few for {} warm-up rounds of each of the --sets",
+        WARM_UP
     );
     let mta = Mta::answering("550 5.1.1 No such user").start()?;
     let mut over = Vec::new();
