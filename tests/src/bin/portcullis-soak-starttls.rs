@@ -20,15 +20,9 @@ const DROPPED: &str = "dynamicmodulescustom.portcullis_starttls_dropped_total";
 /// first byte on. A leak of a session's least state would be more.
 const MOST_GROWTH: f64 = 100.0;
 
-/// What Envoy's CPU time for a session may be, against one under TLS from the first byte on. Where
-/// there is hardly a message, the two commands that are more are a tenth of all by themselves: there
-/// it is only not to become worse.
-fn most_cpu(message: Message) -> f64 {
-    match message {
-        Message::Short => 1.13,
-        Message::Usual => 1.1,
-    }
-}
+/// What Envoy's CPU time for a session may be, against one under TLS from the first byte on. The two
+/// commands that are more are a tenth of all by themselves: it is only not to become worse.
+const MOST_CPU: f64 = 1.13;
 
 /// Measures STARTTLS against TLS from the first byte on.
 #[derive(Debug, Parser)]
@@ -227,7 +221,7 @@ fn compare(options: &Options, message: Message, mta: &HostSim) -> Result<Verdict
         growth < MOST_GROWTH,
         "memory grows by {growth:.0} octets a session more"
     );
-    Ok(match whole <= most_cpu(message) {
+    Ok(match whole <= MOST_CPU {
         true => Verdict::Within,
         false => Verdict::TooMuch,
     })
