@@ -275,12 +275,7 @@ fn cut_one(worker: &mut Worker, root: u32, id: u32, listing: Option<Listing>) ->
         worker.metrics.count(Family::Siblings, 1);
         if let Some(listing) = listing {
             let mut session = session.borrow_mut();
-            if let Some(client) = connection.seat() {
-                // To the client it is the same as if it had come now.
-                let entry = recall(worker, client);
-                transcripts::tell_time(&mut session);
-                transcripts::tell_known(worker, &mut session, client, entry);
-            }
+            transcripts::tell_held(worker, &mut session, connection.seat());
             session.found_in_ledger(listing);
         }
         let done = host::as_context(id, root, || {

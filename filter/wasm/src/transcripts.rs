@@ -42,12 +42,23 @@ pub(crate) fn tell_time(session: &mut Session) {
     }
 }
 
-/// All workers knew this of the client when it came, or as long as it was not let on.
+/// All workers knew this of the client when it came.
 pub(crate) fn tell_known(worker: &Worker, session: &mut Session, client: Client, entry: Entry) {
     if session.is_transcribed()
         && let Some(key) = ledger::slot_key(worker, client)
     {
         session.was_known(&key, &Slot::of(client, entry).encode());
+    }
+}
+
+/// The client was listed while its greeting was held: to it that is as if it had come now.
+pub(crate) fn tell_held(worker: &Worker, session: &mut Session, client: Option<Client>) {
+    if session.is_transcribed()
+        && let Some(client) = client
+    {
+        let entry = ledger::recall(worker, client);
+        tell_time(session);
+        tell_known(worker, session, client, entry);
     }
 }
 

@@ -81,7 +81,7 @@ impl Page {
     pub(super) fn value(&mut self, bytes: &[u8]) {
         for octet in bytes {
             match octet {
-                b' ' | b'"' | b'\\' => self.escaped(*octet),
+                b'"' | b'\\' => self.escaped(*octet),
                 b'!'..=b'~' => self.json.push(*octet),
                 _ => self.escaped(*octet),
             }
