@@ -35,8 +35,13 @@ fn a_thousand_sessions_in_parallel_fail_nobody() -> Result<()> {
         Ok(client)
     };
     let open: Vec<Client> = (0..SESSIONS).map(greeted).collect::<Result<_>>()?;
-    let counted = envoy.admin().stat("wasmcustom.portcullis_sessions_open")?;
-    assert_eq!(counted, SESSIONS as u64);
+    wait_for("all sessions to be counted", PATIENCE, || {
+        let counted = envoy.admin().stat("wasmcustom.portcullis_sessions_open")?;
+        Ok(match counted == SESSIONS as u64 {
+            true => Seen::Done(()),
+            false => Seen::NotYet(counted.to_string()),
+        })
+    })?;
     let tls = TlsClient::new();
     let failed: Vec<_> = thread::scope(|scope| {
         let run = |client| {

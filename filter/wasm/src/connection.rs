@@ -119,7 +119,7 @@ impl Connection {
     /// Reads what has waited. To be called as this connection.
     pub(crate) fn read_now(&self) -> Result<(), Refused> {
         self.timer.set(Timer::Over);
-        match self.client_data(false)? {
+        match self.client_data(usize::MAX, false)? {
             Onward::Untouched => host::continue_to_server(),
             Onward::Done => Ok(()),
         }
@@ -135,19 +135,20 @@ impl Connection {
         self.timer.set(Timer::None);
         let mut session = self.in_time();
         let effects = session.answer();
-        self.speak(&mut session, &effects)
+        self.speak(&mut session, effects)
     }
 
     /// Ends the dialogue with a detained client. To be called as this connection.
     pub(crate) fn let_go(&self) -> Result<(), Refused> {
         let mut session = self.in_time();
         let effects = session.let_go();
-        self.speak(&mut session, &effects)
+        self.speak(&mut session, effects)
     }
 
-    fn speak(&self, session: &mut Session, effects: &Effects<'_>) -> Result<(), Refused> {
-        let spoken = self.release(session, effects.to_server.to_vec());
-        self.settle(session, Wishes::of(effects));
+    fn speak(&self, session: &mut Session, mut effects: Effects<'_>) -> Result<(), Refused> {
+        let wishes = Wishes::of(&mut effects);
+        let spoken = self.release(session, effects.to_server.into_owned());
+        self.settle(session, wishes);
         spoken
     }
 
@@ -164,15 +165,16 @@ impl Connection {
             }
             return Ok(());
         }
-        let effects = session.go_on();
-        let wishes = Wishes::of(&effects);
+        let mut effects = session.go_on();
+        let wishes = Wishes::of(&mut effects);
         let sent = self.release(&mut session, effects.to_server.into_owned());
         self.settle(&session, wishes);
         sent
     }
 
-    /// Feeds the session with the client's bytes and sends on what may go.
-    pub(crate) fn client_data(&self, end: bool) -> Result<Onward, Refused> {
+    /// Feeds the session with the client's bytes, of which there are at most `size`, and sends on
+    /// what may go.
+    pub(crate) fn client_data(&self, size: usize, end: bool) -> Result<Onward, Refused> {
         let has_waited = self.timer.get() == Timer::Over;
         if !end && self.delays() {
             return Ok(Onward::Done);
@@ -184,18 +186,18 @@ impl Connection {
             let worker = self.worker.borrow();
             notes::tell(&worker.metrics, &session, note.as_slice());
         }
-        let arrived = host::buffer(DownstreamData);
+        let arrived = host::buffer_of(DownstreamData, size);
         // The module looks only when just that has come.
         if !end
             && !has_waited
             && overflow.is_none()
-            && let Some(effects) = session.answered_by_host(&arrived)
+            && let Some(mut effects) = session.answered_by_host(&arrived)
         {
             let asked = match effects.transport {
                 Transport::StartTls => self.start_tls(&effects.to_client),
                 Transport::Stays => self.have_module("portcullis.says", &effects.to_client),
             };
-            self.settle(&session, Wishes::of(&effects));
+            self.settle(&session, Wishes::of(&mut effects));
             return asked.map(|()| Onward::Done);
         }
         let bytes = match overflow {
@@ -203,7 +205,7 @@ impl Connection {
             Some(earlier) => Cow::Owned([earlier, arrived.clone()].concat()),
             None => Cow::Borrowed(&arrived[..]),
         };
-        let effects = if end {
+        let mut effects = if end {
             session.client_end(&bytes)
         } else {
             session.client_bytes(&bytes)
@@ -221,8 +223,7 @@ impl Connection {
             let sent = self.send_on(&effects.to_server, left, end);
             sent.map(|()| Onward::Done)
         };
-        let wishes = Wishes::of(&effects);
-        self.settle(&session, wishes);
+        self.settle(&session, Wishes::of(&mut effects));
         sent
     }
 
@@ -247,10 +248,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Feeds the session with the server's bytes; sends on what they release.
-    pub(crate) fn server_data(&self, end: bool) -> Result<(), Refused> {
+    /// Feeds the session with the server's bytes, of which there are at most `size`; sends on what
+    /// they release.
+    pub(crate) fn server_data(&self, size: usize, end: bool) -> Result<(), Refused> {
         let mut session = self.in_time();
-        let bytes = host::buffer(UpstreamData);
+        let bytes = host::buffer_of(UpstreamData, size);
         let waited = session.held() > 0;
         let mut effects = session.server_bytes(&bytes);
         if end {
@@ -269,9 +271,9 @@ impl Connection {
         if effects.transport == Transport::StartTls {
             outcome = outcome.and(self.start_tls(b"start"));
         }
-        let wishes = Wishes::of(&effects);
-        let released = effects.to_server.into_owned();
+        let wishes = Wishes::of(&mut effects);
         if waited {
+            let released = effects.to_server.into_owned();
             outcome = outcome.and(self.release(&mut session, released));
         }
         self.settle(&session, wishes);
@@ -305,14 +307,13 @@ impl Connection {
         if released.is_empty() && waiting.is_empty() {
             return Ok(());
         }
-        let effects = session.client_bytes(&waiting);
+        let mut effects = session.client_bytes(&waiting);
         released.extend_from_slice(&effects.to_server);
         let left = waiting
             .get(waiting.len() - effects.left..)
             .unwrap_or_default();
         let sent = self.send_on(&released, left, false);
-        let wishes = Wishes::of(&effects);
-        self.settle(session, wishes);
+        self.settle(session, Wishes::of(&mut effects));
         sent.inspect_err(|refused| self.cannot_release(*refused))
     }
 
@@ -336,6 +337,7 @@ impl Connection {
             worker.metrics.count_progress(&counted, &counts);
         }
         worker.metrics.keep_commands(&wishes.commands);
+        worker.count_untimed();
         notes::tell(&worker.metrics, session, &wishes.notes);
         match wishes.close {
             Close::Keep => {}
@@ -390,10 +392,10 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn of(effects: &Effects<'_>) -> Self {
+    fn of(effects: &mut Effects<'_>) -> Self {
         Self {
             commands: effects.commands,
-            notes: effects.notes.clone(),
+            notes: std::mem::take(&mut effects.notes),
             ask: effects.ask,
             close: effects.close,
         }

@@ -39,9 +39,9 @@ pub(crate) fn receive(worker: &mut Worker, context_id: u32, from: Option<SocketA
     let (mut session, note) = Session::new(Rc::clone(&policy), ip);
     session.carried_by(host::carrier());
     transcripts::begin(worker, &mut session, context_id, from);
-    worker.metrics.count(Family::Sessions, 1);
-    worker.metrics.step(Family::Open, 1);
+    worker.metrics.session_began();
     worker.serve();
+    worker.count_untimed();
     notes::tell(&worker.metrics, &session, note.as_slice());
     let session = Rc::new(RefCell::new(session));
     let arrival = |seat, way| Arrival {

@@ -93,10 +93,19 @@ fn check(call: &'static str, status: u32) -> Result<(), Refused> {
 
 /// All bytes in one of the connection's buffers; empty where there are none, or no buffer.
 pub(crate) fn buffer(of: BufferType) -> Bytes {
+    buffer_of(of, usize::MAX)
+}
+
+/// The same, of a buffer that the host has said to hold at most `most` bytes: most ends of a
+/// connection bring none.
+pub(crate) fn buffer_of(of: BufferType, most: usize) -> Bytes {
+    if most == 0 {
+        return Bytes::new();
+    }
     let mut data = std::ptr::null_mut();
     let mut size = 0;
     // SAFETY: the host writes both out-parameters.
-    let status = unsafe { proxy_get_buffer_bytes(of, 0, usize::MAX, &mut data, &mut size) };
+    let status = unsafe { proxy_get_buffer_bytes(of, 0, most, &mut data, &mut size) };
     match status {
         // SAFETY: the host filled the parameters with memory it had us allocate.
         OK => unsafe { handed_over(data, size) },

@@ -49,10 +49,12 @@ pub(crate) const MOST_TIMERS: usize = 50_000;
 pub(crate) fn leave(worker: &mut Worker, client: Client, session: u32) {
     let account = worker.roster.account(client).cloned();
     let abandoned = account.map_or(0, |account| account.take_abandoned());
-    if abandoned > 0 && worker.timers() < MOST_TIMERS {
-        worker.do_later(ABANDONED, Later::Release(client, abandoned));
-    } else {
-        release(worker, client, abandoned);
+    match abandoned {
+        0 => {}
+        _ if worker.timers() < MOST_TIMERS => {
+            worker.do_later(ABANDONED, Later::Release(client, abandoned));
+        }
+        _ => release(worker, client, abandoned),
     }
     match worker.roster.end(client, session) {
         Some(last) => post(worker, &last),

@@ -14,12 +14,23 @@ pub(crate) struct Metrics {
     ids: Vec<Option<u32>>,
     /// Where each family begins.
     firsts: Vec<usize>,
-    /// Commands that are not counted yet: one call each would be one for every line of mail.
-    commands: Commands,
+    kept: Kept,
     /// Entries in this worker's tables as the host knows of them.
     tables: [i64; 3],
     /// Sites that this worker uses as the host knows of them.
     sites: Vec<i64>,
+}
+
+/// What happens in every session, not yet counted: one call each would be one for every line of
+/// mail.
+#[derive(Debug, Default)]
+struct Kept {
+    commands: Commands,
+    sessions: u32,
+    /// Sessions that began, less those that ended.
+    open: i64,
+    accepted: u32,
+    messages: u32,
 }
 
 impl Metrics {
@@ -117,27 +128,47 @@ impl Metrics {
         }
     }
 
-    /// Keeps commands in mind, to be counted with others.
-    pub(crate) fn keep_commands(&mut self, commands: &Commands) {
-        self.commands.add(commands);
+    /// A session has begun.
+    pub(crate) fn session_began(&mut self) {
+        self.kept.sessions = self.kept.sessions.saturating_add(1);
+        self.kept.open = self.kept.open.saturating_add(1);
     }
 
-    /// Counts the commands that were kept in mind.
-    pub(crate) fn count_commands(&mut self) {
-        let kept = std::mem::take(&mut self.commands);
-        for (index, count) in kept.by_verb().iter().enumerate() {
+    /// A session is over.
+    pub(crate) fn session_ended(&mut self) {
+        self.kept.open = self.kept.open.saturating_sub(1);
+    }
+
+    /// Commands were read.
+    pub(crate) fn keep_commands(&mut self, commands: &Commands) {
+        self.kept.commands.add(commands);
+    }
+
+    /// Counts what was kept in mind.
+    pub(crate) fn count_kept(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        for (index, count) in kept.commands.by_verb().iter().enumerate() {
             self.count_at(Family::Commands, index, (*count).into());
         }
+        self.count(Family::Sessions, kept.sessions);
+        self.step(Family::Open, kept.open);
+        self.count(Family::Accepted, kept.accepted);
+        self.count(Family::Messages, kept.messages);
     }
 
-    /// Counts what a session did since it was last counted.
-    pub(crate) fn count_progress(&self, before: &Counts, now: &Counts) {
+    /// Counts what a session did since it was last counted; what is good is kept in mind.
+    pub(crate) fn count_progress(&mut self, before: &Counts, now: &Counts) {
+        let kept = &mut self.kept;
+        for (count, before, now) in [
+            (&mut kept.accepted, before.accepted, now.accepted),
+            (&mut kept.messages, before.messages, now.messages),
+        ] {
+            *count = count.saturating_add(now.saturating_sub(before));
+        }
         for (family, before, now) in [
-            (Family::Accepted, before.accepted, now.accepted),
             (Family::Rejected, before.rejected, now.rejected),
             (Family::Answered, before.answered, now.answered),
             (Family::Wasted, before.wasted, now.wasted),
-            (Family::Messages, before.messages, now.messages),
         ] {
             self.count(family, now.saturating_sub(before));
         }

@@ -6,7 +6,6 @@ use crate::host;
 use crate::ledger;
 use crate::transcripts;
 use crate::worker::{Errand, Worker};
-use portcullis_core::metrics::Family;
 use portcullis_core::session::{Ended, Ending};
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::{Action, PeerType};
@@ -96,7 +95,7 @@ impl StreamContext for Stream {
             self.tell_end(end, true);
             return Action::Continue;
         };
-        let done = connection.client_data(end);
+        let done = connection.client_data(size, end);
         self.tell_end(end, true);
         match done {
             Ok(Onward::Untouched) => Action::Continue,
@@ -118,7 +117,7 @@ impl StreamContext for Stream {
         }
         match self.readable() {
             Some(connection) => {
-                if let Err(refused) = connection.server_data(end) {
+                if let Err(refused) = connection.server_data(size, end) {
                     log::error!("server bytes: {refused}");
                 }
             }
@@ -172,11 +171,14 @@ impl Drop for Stream {
         let Some(worker) = &self.worker else { return };
         let mut worker = worker.borrow_mut();
         if self.connection.is_some() {
-            worker.metrics.count_commands();
-            worker.metrics.step(Family::Open, -1);
+            worker.metrics.session_ended();
         }
         worker.waiting.remove(&self.context_id);
         worker.connections.remove(&self.context_id);
+        match worker.connections.is_empty() {
+            true => worker.metrics.count_kept(),
+            false => worker.count_untimed(),
+        }
         let detained = |connection: &Rc<Connection>| connection.session().borrow().is_detained();
         if self.connection.as_ref().is_some_and(detained) {
             worker.detained = worker.detained.saturating_sub(1);

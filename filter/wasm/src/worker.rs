@@ -321,9 +321,16 @@ impl Worker {
         }
     }
 
+    /// Counts what was kept to be counted, if no tick will.
+    pub(crate) fn count_untimed(&mut self) {
+        if self.pace.is_zero() {
+            self.metrics.count_kept();
+        }
+    }
+
     /// Counts what was kept to be counted, and tells which sites are in use.
     fn count_kept(&mut self) {
-        self.metrics.count_commands();
+        self.metrics.count_kept();
         let tally = self.lookups.take_tally();
         for (zone, count) in tally.recalled.into_iter().enumerate() {
             self.metrics.count_at(Family::DnsblRecalled, zone, count);
