@@ -65,13 +65,15 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Commands {
     by_verb: [u16; Verb::NAMES.len()],
-    /// All of them: most inputs hold none, which is then known at once.
+    /// All of them, and the last one: most inputs hold none or one, which is then known at once.
     read: u16,
+    last: Option<Verb>,
 }
 
 impl Commands {
     pub(super) fn count(&mut self, verb: Verb) {
         self.read = self.read.saturating_add(1);
+        self.last = Some(verb);
         if let Some(count) = self.by_verb.get_mut(verb as usize) {
             *count = count.saturating_add(1);
         }
@@ -85,10 +87,13 @@ impl Commands {
 
     /// Counts others with them.
     pub fn add(&mut self, others: &Self) {
-        if others.read == 0 {
-            return;
+        match (others.read, others.last) {
+            (0, _) => return,
+            (1, Some(verb)) => return self.count(verb),
+            _ => {}
         }
         self.read = self.read.saturating_add(others.read);
+        self.last = others.last;
         for (count, more) in self.by_verb.iter_mut().zip(&others.by_verb) {
             *count = count.saturating_add(*more);
         }

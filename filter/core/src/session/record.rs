@@ -2,6 +2,7 @@
 
 use super::json::{Object, field};
 use super::{Phase, Session};
+use crate::client::{Client, address_text};
 use crate::ledger;
 use crate::policy::{Counts, Listing, Mode, Rule, Verdict};
 use serde::{Serialize, Serializer};
@@ -137,10 +138,7 @@ impl Record {
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = Object::new();
-        json.word(
-            field!("client"),
-            self.client.map(|client| client.to_string()),
-        );
+        json.word(field!("client"), self.client.map(address_text));
         json.word(field!("prefix"), self.prefix.as_ref());
         json.word(field!("verdict"), Some(self.verdict));
         json.word(field!("rule"), self.rule.map(Rule::name));
@@ -217,7 +215,7 @@ impl Record {
         let prefix = session.client.map(|client| session.policy.client(client));
         Self {
             client: session.client,
-            prefix: prefix.map(|prefix| prefix.to_string()),
+            prefix: prefix.map(Client::to_text),
             verdict,
             rule: met.map(|met| met.rule),
             mode: session.stance,

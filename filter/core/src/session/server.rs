@@ -79,7 +79,11 @@ impl Session {
 
     fn keep_partial(&mut self, bytes: &[u8]) {
         if !matches!(self.phase, Phase::Closed(_) | Phase::Unpaired(_)) {
-            self.partial_reply = bytes.to_vec();
+            // Hardly ever is there anything, and an empty copy is made as any other.
+            self.partial_reply = match bytes {
+                [] => Vec::new(),
+                _ => bytes.to_vec(),
+            };
         }
     }
 

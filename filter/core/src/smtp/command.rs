@@ -41,9 +41,22 @@ impl Verb {
         "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "EXPN",
         "QUIT", "AUTH", "STARTTLS", "other",
     ];
+
+    /// The verb of this name, in any case. All but one have four letters, which compare at once.
+    fn named(name: &[u8]) -> Self {
+        let Ok(name) = <&[u8; 4]>::try_from(name) else {
+            return match name.eq_ignore_ascii_case(b"STARTTLS") {
+                true => Self::StartTls,
+                false => Self::Other,
+            };
+        };
+        let name = name.map(|octet| octet.to_ascii_uppercase());
+        let known = VERBS.iter().find(|(known, _)| **known == name);
+        known.map_or(Self::Other, |(_, verb)| *verb)
+    }
 }
 
-const VERBS: [(&[u8], Verb); 14] = [
+const VERBS: [(&[u8; 4], Verb); 13] = [
     (b"RCPT", Verb::Rcpt),
     (b"MAIL", Verb::Mail),
     (b"RSET", Verb::Rset),
@@ -57,7 +70,6 @@ const VERBS: [(&[u8], Verb); 14] = [
     (b"EXPN", Verb::Expn),
     (b"QUIT", Verb::Quit),
     (b"AUTH", Verb::Auth),
-    (b"STARTTLS", Verb::StartTls),
 ];
 
 /// One command line, not yet judged.
@@ -91,12 +103,8 @@ impl<'a> Command<'a> {
             .position(|octet| is_space(*octet) || *octet == b':')
             .unwrap_or(words.len());
         let (verb, argument) = words.split_at_checked(verb_len).unwrap_or((words, b""));
-        let verb = VERBS
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(verb))
-            .map_or(Verb::Other, |(_, verb)| *verb);
         Self {
-            verb,
+            verb: Verb::named(verb),
             argument: trim(argument),
             line,
         }
