@@ -40,25 +40,22 @@ impl Bench<'_> {
         let sink = BulkSink::start(message.len())?;
         let can = |one: Contestant, work| one.cannot(work).is_none();
         let any = |one: &&Contestant| can(**one, Work::Bdat) || can(**one, Work::Opaque);
-        // Who does not start has been told of before.
-        let running: Vec<Running> = contestants
-            .iter()
-            .filter(any)
-            .filter_map(|one| start(*one, around, sink.address(), 1).ok())
-            .collect();
-        let able = |work| {
-            let all = running.iter();
-            all.filter(move |one| can(one.contestant, work))
-        };
         let bdat = |one: &Running| send_large(one.address, Transfer::Bdat, &message);
         let opaque = |one: &Running| send_opaque(one.address, &message);
-        for one in able(Work::Bdat) {
-            bdat(one).with_context(|| one.contestant.to_string())?;
-        }
-        for one in able(Work::Opaque) {
-            opaque(one).with_context(|| one.contestant.to_string())?;
-        }
         for _ in 0..self.size.rounds {
+            let all = contestants.iter().filter(any);
+            let running = all.map(|one| start(*one, around, sink.address(), 1));
+            let running: Vec<Running> = running.collect::<Result<_>>()?;
+            let able = |work| {
+                let all = running.iter();
+                all.filter(move |one| can(one.contestant, work))
+            };
+            for one in able(Work::Bdat) {
+                bdat(one).with_context(|| one.contestant.to_string())?;
+            }
+            for one in able(Work::Opaque) {
+                opaque(one).with_context(|| one.contestant.to_string())?;
+            }
             self.large(able(Work::Bdat), BY_BDAT, bdat)?;
             self.large(able(Work::Opaque), OPAQUE, opaque)?;
         }

@@ -4,7 +4,7 @@ mod large;
 mod memory;
 mod turns;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -63,32 +63,44 @@ pub fn measure(
     left_out: &mut Vec<String>,
 ) -> Result<()> {
     let sink = Sink::start()?;
-    let mut running = Vec::new();
-    for contestant in contestants {
-        match start(*contestant, around, sink.address(), 1) {
-            Ok(one) => running.push(one),
-            // What is ours, and what it stands in, must be there.
-            Err(error) if contestant.is_envoy() => return Err(error),
-            Err(error) => left_out.push(format!("{error:#}")),
-        }
-    }
     let mut bench = Bench {
         size,
         figures,
         notes,
         rates: BTreeMap::new(),
     };
-    eprintln!("bench: wire: warm-up");
+    let mut contestants = contestants.to_vec();
+    for round in 1..=size.rounds {
+        eprintln!("bench: wire: round {round} of {}", size.rounds);
+        let running = start_all(&contestants, around, sink.address(), left_out)?;
+        contestants = running.iter().map(|one| one.contestant).collect();
+        bench.round(&running)?;
+    }
+    bench.large_otherwise(&contestants, around)?;
+    bench.memory(&contestants, around, sink.address())
+}
+
+/// Starts and warms up those that can be. A process keeps what it happened to be laid out like, which
+/// may be a few percent of its costs: so each round has processes of its own.
+fn start_all(
+    contestants: &[Contestant],
+    around: &Surroundings,
+    server: SocketAddr,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Running>> {
+    let mut running = Vec::new();
+    for contestant in contestants {
+        match start(*contestant, around, server, 1) {
+            Ok(one) => running.push(one),
+            // What is ours, and what it stands in, must be there.
+            Err(error) if contestant.is_envoy() => return Err(error),
+            Err(error) => left_out.push(format!("{error:#}")),
+        }
+    }
     for one in &running {
         warm_up(one).with_context(|| one.contestant.to_string())?;
     }
-    for round in 1..=size.rounds {
-        eprintln!("bench: wire: round {round} of {}", size.rounds);
-        bench.round(&running)?;
-    }
-    drop(running);
-    bench.large_otherwise(contestants, around)?;
-    bench.memory(contestants, around, sink.address())
+    Ok(running)
 }
 
 /// Everybody has met all clients, and has done each thing, before anything counts.
