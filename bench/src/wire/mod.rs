@@ -31,7 +31,7 @@ pub struct Size {
     pub kept: usize,
     /// Sessions of one message, in a round.
     pub single: usize,
-    /// Large messages of each kind, in a round.
+    /// Large messages by DATA, in a round; of those that are not read, some more.
     pub large: usize,
     /// How long commands are timed, in a round.
     pub timed: Duration,
