@@ -135,21 +135,22 @@ impl Connection {
         self.timer.set(Timer::None);
         let mut session = self.in_time();
         let effects = session.answer();
-        self.speak(&mut session, effects)
+        self.carry_out(&mut session, effects)
     }
 
     /// Ends the dialogue with a detained client. To be called as this connection.
     pub(crate) fn let_go(&self) -> Result<(), Refused> {
         let mut session = self.in_time();
         let effects = session.let_go();
-        self.speak(&mut session, effects)
+        self.carry_out(&mut session, effects)
     }
 
-    fn speak(&self, session: &mut Session, mut effects: Effects<'_>) -> Result<(), Refused> {
+    /// Does what a session wants outside the callbacks that bring its bytes.
+    fn carry_out(&self, session: &mut Session, mut effects: Effects<'_>) -> Result<(), Refused> {
         let wishes = Wishes::of(&mut effects);
-        let spoken = self.release(session, effects.to_server.into_owned());
+        let sent = self.release(session, effects.to_server.into_owned());
         self.settle(session, wishes);
-        spoken
+        sent
     }
 
     /// Sends on what waited for other sessions of the client. To be called as this connection.
@@ -165,11 +166,8 @@ impl Connection {
             }
             return Ok(());
         }
-        let mut effects = session.go_on();
-        let wishes = Wishes::of(&mut effects);
-        let sent = self.release(&mut session, effects.to_server.into_owned());
-        self.settle(&session, wishes);
-        sent
+        let effects = session.go_on();
+        self.carry_out(&mut session, effects)
     }
 
     /// Feeds the session with the client's bytes, of which there are at most `size`, and sends on
