@@ -5,6 +5,7 @@ use portcullis_core::dnsbl::Zones;
 use portcullis_core::metrics::{FAMILIES, Family, Kind, Tag};
 use portcullis_core::policy::Counts;
 use portcullis_core::session::{Commands, Exemption, Note};
+use portcullis_core::smtp::Verb;
 use proxy_wasm::types::MetricType;
 
 /// The host's numbers for all metrics, a family behind the other. A host that refuses one goes
@@ -25,7 +26,8 @@ pub(crate) struct Metrics {
 /// mail.
 #[derive(Debug, Default)]
 struct Kept {
-    commands: Commands,
+    /// In the order of the verbs' names.
+    commands: [u32; Verb::NAMES.len()],
     sessions: u32,
     /// Sessions that began, less those that ended.
     open: i64,
@@ -141,14 +143,14 @@ impl Metrics {
 
     /// Commands were read.
     pub(crate) fn keep_commands(&mut self, commands: &Commands) {
-        self.kept.commands.add(commands);
+        commands.add_to(&mut self.kept.commands);
     }
 
     /// Counts what was kept in mind.
     pub(crate) fn count_kept(&mut self) {
         let kept = std::mem::take(&mut self.kept);
-        for (index, count) in kept.commands.by_verb().iter().enumerate() {
-            self.count_at(Family::Commands, index, (*count).into());
+        for (index, count) in kept.commands.into_iter().enumerate() {
+            self.count_at(Family::Commands, index, count);
         }
         self.count(Family::Sessions, kept.sessions);
         self.step(Family::Open, kept.open);

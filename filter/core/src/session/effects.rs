@@ -85,17 +85,20 @@ impl Commands {
         &self.by_verb
     }
 
-    /// Counts others with them.
-    pub fn add(&mut self, others: &Self) {
-        match (others.read, others.last) {
-            (0, _) => return,
-            (1, Some(verb)) => return self.count(verb),
-            _ => {}
-        }
-        self.read = self.read.saturating_add(others.read);
-        self.last = others.last;
-        for (count, more) in self.by_verb.iter_mut().zip(&others.by_verb) {
-            *count = count.saturating_add(*more);
+    /// Adds them to sums in the order of [`Verb::NAMES`].
+    pub fn add_to(&self, sums: &mut [u32; Verb::NAMES.len()]) {
+        match (self.read, self.last) {
+            (0, _) => {}
+            (1, Some(verb)) => {
+                if let Some(sum) = sums.get_mut(verb as usize) {
+                    *sum = sum.saturating_add(1);
+                }
+            }
+            _ => {
+                for (sum, more) in sums.iter_mut().zip(&self.by_verb) {
+                    *sum = sum.saturating_add((*more).into());
+                }
+            }
         }
     }
 }
@@ -189,5 +192,29 @@ impl OpaqueCause {
     #[must_use]
     pub fn is_desync(self) -> bool {
         !matches!(self, Self::StartTls | Self::ClosedAhead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn as_many_commands_are_counted_as_a_worker_reads_in_a_second() {
+        let mut one = Commands::default();
+        one.count(Verb::Noop);
+        let mut two = one;
+        two.count(Verb::Rset);
+        let mut sums = [0; Verb::NAMES.len()];
+        for _ in 0..100_000 {
+            one.add_to(&mut sums);
+            two.add_to(&mut sums);
+        }
+        let mut expected = [0; Verb::NAMES.len()];
+        expected[Verb::Noop as usize] = 200_000;
+        expected[Verb::Rset as usize] = 100_000;
+        assert_eq!(sums, expected);
     }
 }
